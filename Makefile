@@ -1,0 +1,29 @@
+# The one front door. Every target does the set-up it needs; `make` alone lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: requirements/dev.txt requirements/uv.txt scripts/venv pyproject.toml
+	@scripts/venv
+
+.PHONY: venv
+venv: $(VENV)/.ready ## Make the virtual environment from the locked requirements
+
+.PHONY: check
+check: venv ## Format, lint, types, import contracts, spelling, playbooks
+	@scripts/check
+
+.PHONY: test
+test: venv ## All tests, after all set-up
+	@scripts/test
+
+.PHONY: lock
+lock: venv ## Compile the locked requirements again (with hashes, without addresses)
+	@scripts/lock

@@ -1,0 +1,47 @@
+"""Every bound, patience and cap in one place, with its unit in the name and its reason beside it.
+
+Rooms import what they need; tests may pass their own values as arguments. A number that people tune is a setting of
+the daemon that reads it, and its default stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Store
+STORE_WATCH_QUEUE_BATCHES: Final = 4_096
+"""Batches a store watcher may lag before it is cut off: about one busy second."""
+STORE_HISTORY_REVISIONS: Final = 20_000
+"""Revisions kept for watchers that come back; older ones are answered with 410 Expired."""
+
+# Server
+BODY_BYTES: Final = 3 * 1024 * 1024
+"""Largest request body, as in Kubernetes' apiserver."""
+LIST_PAGE_ITEMS: Final = 500
+"""Page size clients are encouraged to use; a `limit` above this is honoured."""
+WATCH_BOOKMARK_SECONDS: Final = 60.0
+WATCH_TIMEOUT_MIN_SECONDS: Final = 1_800.0
+"""A watch without timeoutSeconds ends between this and twice this, as in Kubernetes."""
+REQUEST_HEADER_SECONDS: Final = 10.0
+REQUEST_BODY_SECONDS: Final = 30.0
+CONNECTIONS: Final = 4_096
+WATCHES_PER_IDENTITY: Final = 1_024
+
+# Client
+CLIENT_CONNECT_SECONDS: Final = 5.0
+CLIENT_REQUEST_SECONDS: Final = 30.0
+INFORMER_BACKOFF_START_SECONDS: Final = 0.2
+INFORMER_BACKOFF_MAX_SECONDS: Final = 10.0
+INFORMER_WATCH_SECONDS: Final = 300.0
+
+# Controllers
+RECONCILE_WORKERS: Final = 4
+QUEUE_BACKOFF_START_SECONDS: Final = 0.05
+QUEUE_BACKOFF_MAX_SECONDS: Final = 60.0
+ACTIONS_PER_PASS: Final = 50
+READ_YOUR_WRITES_SECONDS: Final = 5.0
+
+# Node lifecycle: a killed node's pods run elsewhere within 15 s; no pause of the control plane up to 30 s moves one.
+LEASE_RENEW_SECONDS: Final = 2.0
+LEASE_LOST_SECONDS: Final = 9.0
+"""Silence after which a node is taken for lost, counted only over time in which the control plane was listening."""

@@ -1,0 +1,95 @@
+"""Task groups with an owner, and loops that outlive an error.
+
+`Tasks` is the only way to start a task: used as a context manager, it ends its children when its block is left, and a
+child that dies of an unexpected error ends the group, so nothing fails unseen. `keep_running` wraps a loop that should
+be restarted with back-off instead. One of the two places where `except Exception` is allowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+import structlog
+
+from iacorch.kit.clock import Clock
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class Tasks:
+    """An owned group of tasks.
+
+    Leaving the block cancels and awaits every child. If a child raised, the block's body is cancelled and the first
+    error is raised from the block. `spawn` may be called only inside the block.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._owner: asyncio.Task[Any] | None = None
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Tasks:
+        self._owner = asyncio.current_task()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+        if self._failure is not None:
+            if self._owner is not None and kind is asyncio.CancelledError:
+                self._owner.uncancel()
+            raise self._failure
+
+    def spawn(self, work: Coroutine[Any, Any, T], *, name: str = "") -> asyncio.Task[T]:
+        """Start `work` as a child; its unexpected error ends the group."""
+        label = name or getattr(work, "__qualname__", "task")
+        task = asyncio.get_running_loop().create_task(work, name=f"{self.name}/{label}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def stop(self) -> None:
+        """Cancel every child and wait until all have ended."""
+        while self._tasks:
+            children = list(self._tasks)
+            for task in children:
+                task.cancel()
+            await asyncio.wait(children)
+            self._tasks.difference_update(children)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if self._failure is None:
+            self._failure = error
+            if self._owner is not None:
+                self._owner.cancel()
+
+
+async def keep_running(
+    work: Callable[[], Awaitable[None]],
+    *,
+    name: str,
+    clock: Clock,
+    start_seconds: float = 0.2,
+    max_seconds: float = 30.0,
+) -> None:
+    """Run `work` for ever; on an error, log it and start again after a doubling pause that a good run resets."""
+    pause = start_seconds
+    while True:
+        began = clock.monotonic()
+        try:
+            await work()
+        except Exception as error:
+            log.warning("restarting after an error", task=name, pause_seconds=pause, error=repr(error), exc_info=error)
+        if clock.monotonic() - began > max_seconds:
+            pause = start_seconds
+        await clock.sleep(pause)
+        pause = min(pause * 2, max_seconds)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from iacorch.kit.clock import SystemClock
+from iacorch.kit.tasks import Tasks, keep_running
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_leaving_the_block_ends_the_children() -> None:
+    async with Tasks("t") as tasks:
+        child = tasks.spawn(forever())
+        await asyncio.sleep(0)
+    assert child.cancelled()
+
+
+async def test_a_failing_child_ends_the_block_with_its_error() -> None:
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    async def own() -> None:
+        async with Tasks("t") as tasks:
+            tasks.spawn(fail())
+            await forever()
+
+    with pytest.raises(ValueError, match="broken"):
+        await own()
+
+
+async def test_cancelling_the_owner_is_not_swallowed() -> None:
+    async def own() -> None:
+        async with Tasks("t") as tasks:
+            tasks.spawn(forever())
+            await forever()
+
+    task = asyncio.get_running_loop().create_task(own())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_keep_running_starts_again_after_an_error() -> None:
+    runs = 0
+    enough = asyncio.Event()
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            enough.set()
+            await forever()
+        raise ValueError("again")
+
+    async with Tasks("t") as tasks:
+        tasks.spawn(keep_running(work, name="w", clock=SystemClock(), start_seconds=0.001))
+        await asyncio.wait_for(enough.wait(), 5)
+    assert runs == 3
