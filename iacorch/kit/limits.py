@@ -45,3 +45,12 @@ READ_YOUR_WRITES_SECONDS: Final = 5.0
 LEASE_RENEW_SECONDS: Final = 2.0
 LEASE_LOST_SECONDS: Final = 9.0
 """Silence after which a node is taken for lost, counted only over time in which the control plane was listening."""
+
+# Agent
+RUNTIME_CALL_SECONDS: Final = 120.0
+"""A call of the container engine, which may be busy with many containers at once."""
+RUNTIME_RELIST_SECONDS: Final = 60.0
+"""How often the engine's list corrects events that were missed."""
+IMAGE_PULL_SECONDS: Final = 1_800.0
+CONTAINER_LOG_BYTES: Final = 10 * 1024 * 1024
+CONTAINER_LOG_FILES: Final = 3
