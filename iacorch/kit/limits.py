@@ -13,6 +13,8 @@ STORE_WATCH_QUEUE_BATCHES: Final = 4_096
 """Batches a store watcher may lag before it is cut off: about one busy second."""
 STORE_HISTORY_REVISIONS: Final = 20_000
 """Revisions kept for watchers that come back; older ones are answered with 410 Expired."""
+STORE_WAL_BYTES: Final = 16 * 1024 * 1024
+"""What the write-ahead log shrinks back to after a burst."""
 
 # Server
 BODY_BYTES: Final = 3 * 1024 * 1024
@@ -22,6 +24,14 @@ LIST_PAGE_ITEMS: Final = 500
 WATCH_BOOKMARK_SECONDS: Final = 60.0
 WATCH_TIMEOUT_MIN_SECONDS: Final = 1_800.0
 """A watch without timeoutSeconds ends between this and twice this, as in Kubernetes."""
+WATCH_WRITE_SECONDS: Final = 30.0
+"""A watcher that does not read for this long is cut off."""
+GZIP_BYTES: Final = 128 * 1024
+"""Lists above this are compressed for clients that take it, as in Kubernetes."""
+KEEPALIVE_SECONDS: Final = 75.0
+LISTEN_BACKLOG: Final = 512
+SHUTDOWN_SECONDS: Final = 5.0
+"""How long requests in flight may go on after SIGTERM."""
 REQUEST_HEADER_SECONDS: Final = 10.0
 REQUEST_BODY_SECONDS: Final = 30.0
 CONNECTIONS: Final = 4_096
@@ -33,14 +43,6 @@ CLIENT_REQUEST_SECONDS: Final = 30.0
 INFORMER_BACKOFF_START_SECONDS: Final = 0.2
 INFORMER_BACKOFF_MAX_SECONDS: Final = 10.0
 INFORMER_WATCH_SECONDS: Final = 300.0
-
-# Docker Engine, as a deployment target
-DOCKER_CONNECT_SECONDS: Final = 5.0
-DOCKER_HEALTH_POLL_SECONDS: Final = 0.25
-"""How often a container that is waited for (`wait`) is asked for its health; the engine has no call that blocks."""
-PLUGIN_MESSAGE_BYTES: Final = 400 * 1024 * 1024
-"""Pulumi's own limit for messages between engine and plugin."""
-PLUGIN_GRACE_SECONDS: Final = 2.0
 
 # Controllers
 RECONCILE_WORKERS: Final = 4

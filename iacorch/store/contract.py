@@ -2,10 +2,12 @@
 
 Who calls it: `server.registry`, and nothing else. Every write raises the store's revision by one. Writes are
 compare-and-swap on one key. A watch gives batches in revision order, without gap or repeat, starting after `since`;
-empty batches say how far the store has come (progress), so that a quiet watcher can bookmark.
+after `request_progress` an empty batch says how far the store has come, so that a quiet watcher can bookmark.
 
 Durable writes are on disk before they return. Transient writes (leases, heartbeats) get a revision and reach every
 live watcher, but leave no history and may be lost in a crash: the key then shows an earlier value, never a wrong one.
+A read of the past and a watch from the past do not see them either: the key shows its latest value. No revision is ever
+given out twice, not even one that was lost in a crash.
 
 No clock, no IDs, no retries inside.
 """
@@ -95,8 +97,12 @@ class Store(Protocol):
         """
         ...
 
+    def request_progress(self) -> None:
+        """Give every watcher that has nothing waiting an empty batch with the current revision."""
+        ...
+
     async def compact(self, before: Revision) -> None:
-        """Forget history before `before`; current values stay."""
+        """Forget history up to `before`: the past can be read, and watched from, at `before` and later. Values stay."""
         ...
 
     async def close(self) -> None:
