@@ -1,0 +1,206 @@
+"""The HTTPS server and its one entrance.
+
+In: a registry, the PKI, the authenticator. Out: a running server. Every request comes through `ApiServer.handle`: who
+asks, what the path names, one answer; every error leaves from here as a Status. The outermost request handler: one of
+the two places where `except Exception` is allowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+
+from iacorch.client.tunnel import JOIN_PATH, TUNNEL_PATH
+from iacorch.errors import (
+    ApiError,
+    BadRequest,
+    Forbidden,
+    InternalError,
+    NotFound,
+    StoreBroken,
+    Timeout,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock
+from iacorch.kit.ids import Ids
+from iacorch.server import authz, join
+from iacorch.server.authn import Authenticator
+from iacorch.server.authz import Attributes
+from iacorch.server.http import negotiation, paths
+from iacorch.server.http.documents import Documents
+from iacorch.server.http.metrics import Metrics
+from iacorch.server.http.resources import Resources
+from iacorch.server.http.streams import Watches
+from iacorch.server.pki import Pki
+from iacorch.server.registry import Registry
+from iacorch.server.request import User
+from iacorch.server.tunnel import Tunnels
+
+log = structlog.get_logger(__name__)
+
+OPEN_TO_ALL: Final = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+
+
+class ApiServer:
+    """Make, `start`, and `stop`. `ready` turns /readyz on."""
+
+    def __init__(self, registry: Registry, *, pki: Pki, authenticator: Authenticator, clock: Clock, ids: Ids) -> None:
+        self._registry, self._pki, self._authenticator, self._clock = registry, pki, authenticator, clock
+        self._tunnels = Tunnels()
+        self._watches = Watches(registry, ids)
+        self._resources = Resources(registry, self._tunnels, self._watches)
+        self._documents = Documents(registry.kinds)
+        self._metrics = Metrics()
+        self._runner: web.ServerRunner | None = None
+        self.ready = False
+
+    async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
+        """Listen; returns the port, which is drawn by the system where 0 was asked for."""
+        server = web.Server(
+            self.handle,
+            request_factory=_request,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=limits.KEEPALIVE_SECONDS,
+            lingering_time=1.0,
+        )
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner,
+            host,
+            port,
+            ssl_context=context,
+            backlog=limits.LISTEN_BACKLOG,
+            shutdown_timeout=limits.SHUTDOWN_SECONDS,
+        )
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        self.ready = False
+        await self._tunnels.close()
+        self._watches.end_all()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        began = self._clock.monotonic()
+        user: User | None = None
+        try:
+            user = self._authenticator.identify(_certificate(request), request.headers.get("Authorization", ""))
+            response = await self._dispatch(request, user)
+        except ApiError as error:
+            response = self._error(error)
+        except StoreBroken as error:
+            log.error("the store does not answer", error=error.message, hint=error.hint)
+            response = self._error(Unavailable(f"{error.message} ({error.hint})" if error.hint else error.message))
+        except web.HTTPRequestEntityTooLarge:
+            response = self._error(TooLarge(f"Request entity too large: limit is {limits.BODY_BYTES}"))
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception as error:
+            log.error("a request failed", method=request.method, path=request.path, exc_info=error)
+            response = self._error(InternalError("Internal error occurred: the server's log says more"))
+        seconds = self._clock.monotonic() - began
+        self._metrics.count(request.method, response.status, seconds)
+        log.debug(
+            "request",
+            method=request.method,
+            path=request.path_qs,
+            user=user.name if user else "",
+            code=response.status,
+            seconds=round(seconds, 4),
+        )
+        return response
+
+    async def _dispatch(self, request: web.BaseRequest, user: User | None) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        if path in OPEN_TO_ALL:
+            return self._public(path)
+        if path == JOIN_PATH:
+            body = negotiation.read_body(await self._body(request), request.headers.get("Content-Type", ""))
+            return web.Response(body=orjson.dumps(join.join(self._pki, user, body)), content_type=negotiation.JSON)
+        if user is None:
+            raise Unauthorized("Unauthorized")
+        if path == TUNNEL_PATH:
+            if not user.node_name:
+                raise Forbidden("only node agents open tunnels")
+            return await self._tunnels.serve(user.node_name, request)
+        if (resource := paths.parse(path)) is not None:
+            if request.can_read_body:
+                await self._body(request)
+            return await self._resources.serve(request, user, resource)
+        return self._document(request, user, path)
+
+    def _public(self, path: str) -> web.Response:
+        if path == "/version":
+            return web.Response(body=self._documents.version().body, content_type=negotiation.JSON)
+        if path == "/readyz" and not self.ready:
+            raise Unavailable("the server is starting or stopping")
+        return web.Response(text="ok")
+
+    def _document(self, request: web.BaseRequest, user: User, path: str) -> web.Response:
+        authz.authorise(user, Attributes(request.method.lower(), path=path))
+        if path == "/metrics":
+            return web.Response(
+                body=self._metrics.text(self._watches.count), headers={"Content-Type": Metrics.CONTENT_TYPE}
+            )
+        document = self._documents.find(path, request.headers.get("Accept", ""))
+        if document is None:
+            raise NotFound("the server could not find the requested resource")
+        return web.Response(body=document.body, headers={"Content-Type": document.content_type})
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """The body, read within its bounds of size and time; aiohttp keeps it for whoever reads it again."""
+        if (length := request.content_length) is not None and length > limits.BODY_BYTES:
+            raise TooLarge(f"Request entity too large: limit is {limits.BODY_BYTES}")
+        try:
+            async with asyncio.timeout(limits.REQUEST_BODY_SECONDS):
+                return await request.read()
+        except TimeoutError as error:
+            raise Timeout("the body of the request did not arrive in time") from error
+        except ValueError as error:
+            raise BadRequest(f"the body of the request cannot be read: {error}") from error
+
+    def _error(self, error: ApiError) -> web.Response:
+        headers = {}
+        if error.retry_after_seconds is not None:
+            headers["Retry-After"] = str(error.retry_after_seconds)
+        return web.Response(
+            body=orjson.dumps(error.status(), option=orjson.OPT_APPEND_NEWLINE),
+            status=error.code,
+            content_type=negotiation.JSON,
+            headers=headers,
+        )
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limits.BODY_BYTES)
+
+
+def _certificate(request: web.BaseRequest) -> dict[str, Any] | None:
+    if (transport := request.transport) is None:
+        return None
+    with suppress(AttributeError):
+        return transport.get_extra_info("peercert") or None
+    return None

@@ -1,0 +1,185 @@
+"""Verbs on resources: an HTTP request becomes one call of the registry, and its outcome an answer.
+
+In: the method, the path, query, headers and body of a request, and who asks. Out: an aiohttp response. `app` calls
+`serve`; `streams` takes over for watches and logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from iacorch.api import objects
+from iacorch.api.objects import Object
+from iacorch.client.contract import PatchType
+from iacorch.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMedia
+from iacorch.kit import limits
+from iacorch.server.http import negotiation, query, shapes, streams
+from iacorch.server.http.negotiation import Answer
+from iacorch.server.http.paths import ResourcePath
+from iacorch.server.listing import Listing
+from iacorch.server.registry import Registry, Written
+from iacorch.server.request import Target, User
+from iacorch.server.tunnel import Tunnels
+
+_WATCH_WORDS: Final = ("true", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, taken apart."""
+
+    request: web.BaseRequest
+    user: User
+    target: Target
+    query: Mapping[str, str]
+    answer: Answer
+
+
+class Resources:
+    def __init__(self, registry: Registry, tunnels: Tunnels, watches: streams.Watches) -> None:
+        self._registry, self._tunnels, self._watches = registry, tunnels, watches
+
+    async def serve(self, request: web.BaseRequest, user: User, path: ResourcePath) -> web.StreamResponse:
+        """Raises `ApiError`s."""
+        kind = self._registry.kinds.by_resource(path.group, path.version, path.plural)
+        if kind is None or (path.namespace and not kind.namespaced):
+            raise NotFound("the server could not find the requested resource")
+        target = Target(kind, path.namespace, path.name, path.subresource)
+        answer = negotiation.wanted(request.headers.get("Accept", ""))
+        call = Call(request, user, target, request.query, answer)
+        match request.method:
+            case "GET":
+                return await self._read(call)
+            case "POST":
+                return await self._create(call)
+            case "PUT":
+                return await self._update(call)
+            case "PATCH":
+                return await self._patch(call)
+            case "DELETE":
+                return await self._delete(call)
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+
+    async def _read(self, call: Call) -> web.StreamResponse:
+        target, registry = call.target, self._registry
+        if target.subresource == "log":
+            return await streams.logs(call.request, registry, self._tunnels, call.user, target)
+        if target.subresource == "scale":
+            return _json(call.answer, await registry.get_scale(call.user, target))
+        watching = call.query.get("watch", "").lower() in _WATCH_WORDS
+        if watching:
+            return await self._watches.serve(call.request, call.user, target, call.answer)
+        if not target.name:
+            listing = await registry.list(call.user, target, query.read_options(call.query))
+            return _list_response(call, listing)
+        stored = await registry.get(call.user, target)
+        if call.answer == Answer():
+            return web.Response(body=stored.wire(), content_type=negotiation.JSON)
+        return _json(call.answer, shapes.shaped(target.kind, stored.decode(), call.answer, call.query))
+
+    async def _create(self, call: Call) -> web.Response:
+        target, registry = call.target, self._registry
+        body = await self._body(call)
+        options = query.write_options(call.query)
+        if target.kind.is_virtual:
+            return _json(call.answer, registry.review(call.user, target, body), 201)
+        match target.subresource:
+            case "binding":
+                await registry.bind(call.user, target, body, options)
+                return _json(call.answer, _success(target, 201), 201)
+            case "eviction":
+                await registry.evict(call.user, target, body, options)
+                return _json(call.answer, _success(target, 201), 201)
+        if target.name and not target.subresource:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        return self._written(call, await registry.create(call.user, target, body, options))
+
+    async def _update(self, call: Call) -> web.Response:
+        body = await self._body(call)
+        written = await self._registry.update(call.user, call.target, body, query.write_options(call.query))
+        return self._written(call, written)
+
+    async def _patch(self, call: Call) -> web.Response:
+        media = negotiation.media_type(call.request.headers.get("Content-Type", ""))
+        try:
+            patch_type = PatchType(media)
+        except ValueError as error:
+            known = ", ".join(PatchType)
+            raise UnsupportedMedia(
+                f"the body of the request was in an unknown format - accepted media types include: {known}"
+            ) from error
+        patch = negotiation.read_value(await read_bytes(call.request), media)
+        if not isinstance(patch, (dict, list)):
+            raise BadRequest("the body of a patch must be an object or an array of operations")
+        options = query.write_options(call.query)
+        written = await self._registry.patch(call.user, call.target, patch, patch_type, options)
+        return self._written(call, written)
+
+    async def _delete(self, call: Call) -> web.Response:
+        raw = await read_bytes(call.request)
+        body = negotiation.read_body(raw, call.request.headers.get("Content-Type", "")) if raw else None
+        options = query.delete_options(call.query, body)
+        if not call.target.name:
+            selection = query.read_options(call.query)
+            listing = await self._registry.delete_collection(call.user, call.target, selection, options)
+            return _list_response(call, listing)
+        written = await self._registry.delete(call.user, call.target, options)
+        if written.obj is not None:
+            return self._written(call, written)
+        return _json(call.answer, _success(call.target, 200, uid=objects.uid(written.before or {})))
+
+    async def _body(self, call: Call) -> Object:
+        content_type = call.request.headers.get("Content-Type", "")
+        return negotiation.read_body(await read_bytes(call.request), content_type)
+
+    def _written(self, call: Call, written: Written) -> web.Response:
+        obj = written.obj or {}
+        if call.target.subresource == "scale":
+            from iacorch.server import scaling
+
+            obj = scaling.scale_of(obj)
+        else:
+            obj = shapes.shaped(call.target.kind, obj, call.answer, call.query)
+        return _json(call.answer, obj, 201 if written.created else 200, written.warnings)
+
+
+async def read_bytes(request: web.BaseRequest) -> bytes:
+    """The body, bounded in size (`app` sets the bound) and in time."""
+    return await request.read()
+
+
+def _list_response(call: Call, listing: Listing) -> web.Response:
+    if call.answer == Answer():
+        body = shapes.list_bytes(listing)
+    else:
+        body = negotiation.write(shapes.shaped_list(listing, call.answer, call.query), call.answer)
+    response = web.Response(body=body, content_type=call.answer.content_type)
+    if len(body) > limits.GZIP_BYTES:
+        response.enable_compression()
+    return response
+
+
+def _json(answer: Answer, value: Any, code: int = 200, warnings: Sequence[str] = ()) -> web.Response:
+    response = web.Response(
+        body=negotiation.write(value, Answer(answer.encoding)), status=code, content_type=answer.content_type
+    )
+    for warning in warnings:
+        text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        response.headers.add("Warning", f'299 - "{text}"')
+    return response
+
+
+def _success(target: Target, code: int, *, uid: str = "") -> Object:
+    details = {"name": target.name, "group": target.kind.group, "kind": target.kind.plural, "uid": uid}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "code": code,
+        "details": {field: value for field, value in details.items() if value},
+    }

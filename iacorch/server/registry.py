@@ -1,0 +1,329 @@
+"""The API without HTTP: a verb on a target by a user, objects in and objects out.
+
+In: `Target`, user, options, bodies as dicts. Out: `Stored` objects, `Listing`s, event streams; or an `errors.ApiError`
+that says what Kubernetes would say. Called by `http` for the world and by `local` for controllers, tests and the
+simulation: no sockets, threads or wall clock in here. Every write goes authorise -> read -> change -> default ->
+validate -> admit -> store, and looks again when the object changed in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from iacorch.api import catalogue, objects
+from iacorch.api.catalogue import Catalogue
+from iacorch.api.objects import Object
+from iacorch.client.contract import PatchType
+from iacorch.errors import BadRequest, Conflict, MethodNotAllowed, NotFound
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock
+from iacorch.kit.ids import Ids
+from iacorch.server import authz, lifecycle, reviews, scaling
+from iacorch.server.admission import Admission
+from iacorch.server.authz import Attributes
+from iacorch.server.listing import Listing, list_objects
+from iacorch.server.pipeline import Pipeline
+from iacorch.server.request import STALE, DeleteOptions, ReadOptions, Target, User, WriteOptions
+from iacorch.server.storage import Cipher, ObjectStore, Stale, Stored
+from iacorch.server.watching import Changes, EventBatches, watch_objects
+from iacorch.store.contract import Store
+
+ATTEMPTS: Final = 16
+"""How often a change without a resource version looks again before it gives up with a conflict."""
+
+Change = Callable[[Object], Object]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The outcome of a write. `obj` is None where a delete left nothing; `warnings` are for a person to read."""
+
+    obj: Object | None
+    before: Object | None = None
+    warnings: Sequence[str] = ()
+    created: bool = False
+
+
+class Registry:
+    """One for each store. Make with everything it needs; it starts nothing by itself."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        ids: Ids,
+        cipher: Cipher | None = None,
+        kinds: Catalogue | None = None,
+    ) -> None:
+        self.kinds = kinds or catalogue.builtin()
+        self.storage = ObjectStore(store, cipher)
+        self._clock, self._ids = clock, ids
+        self._changes = Changes(self.storage)
+        self._pipeline = Pipeline()
+        self._admission = Admission(self.storage, ids)
+
+    async def get(self, user: User, target: Target) -> Stored:
+        """Raises Forbidden, NotFound."""
+        self._authorise(user, "get", target)
+        return await self._existing(target)
+
+    async def get_scale(self, user: User, target: Target) -> Object:
+        self._authorise(user, "get", target)
+        return scaling.scale_of((await self._existing(target)).decode())
+
+    async def list(self, user: User, target: Target, options: ReadOptions) -> Listing:
+        self._authorise(user, "list", target)
+        return await list_objects(self.storage, target, options)
+
+    @asynccontextmanager
+    async def watch(self, user: User, target: Target, options: ReadOptions) -> AsyncIterator[EventBatches]:
+        self._authorise(user, "watch", target)
+        async with watch_objects(self.storage, self._changes, target, options) as events:
+            yield events
+
+    async def create(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
+        """A new object; its name is the body's, or made from `generateName`."""
+        self._authorise(user, "create", target)
+        kind = target.kind
+        self._check_body(target, body)
+        obj, warnings = self._pipeline.prepare_create(kind, body, options)
+        for attempt in range(ATTEMPTS):
+            name = self._name_for(target, obj)
+            place = Target(kind, target.namespace, name)
+            new = lifecycle.born(
+                kind, obj, namespace=target.namespace, name=name, now=self._clock.now(), uid=self._ids.uid()
+            )
+            async with self._admission.creating(user, place, new) as admitted:
+                self._pipeline.validate_create(kind, admitted)
+                if options.dry_run:
+                    if await self.storage.get(place) is not None:
+                        raise place.already_exists(name)
+                    return Written(admitted, warnings=warnings, created=True)
+                try:
+                    stored = await self.storage.create(place, admitted)
+                except Conflict:
+                    if objects.name(body) or attempt + 1 == ATTEMPTS:
+                        raise
+                    continue
+                return Written(stored.decode(), warnings=warnings, created=True)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def update(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
+        """Replace. A body without a resource version replaces whatever is there."""
+        self._authorise(user, "update", target)
+        self._check_body(target, body)
+        if objects.name(body) != target.name:
+            raise BadRequest(
+                f"the name of the object ({objects.name(body)}) does not match the name on the URL ({target.name})"
+            )
+        if target.subresource == "scale":
+            return await self._change(user, target, lambda old: scaling.scaled(old, body), options)
+        prepared, warnings = self._pipeline.prepare_update(target.kind, body, options)
+        written = await self._change(user, target, lambda _: prepared, options)
+        return Written(written.obj, written.before, [*warnings, *written.warnings])
+
+    async def patch(
+        self,
+        user: User,
+        target: Target,
+        patch: Mapping[str, Any] | Sequence[Any],
+        patch_type: PatchType,
+        options: WriteOptions,
+    ) -> Written:
+        """Change some fields of what is there."""
+        self._authorise(user, "patch", target)
+        warnings: list[str] = []
+
+        def patched(old: Object) -> Object:
+            base = scaling.scale_of(old) if target.subresource == "scale" else old
+            new = self._pipeline.patched(target.kind, base, patch, patch_type)
+            if target.subresource == "scale":
+                return scaling.scaled(old, new)
+            prepared, warned = self._pipeline.prepare_update(target.kind, new, options)
+            warnings[:] = warned
+            return prepared
+
+        written = await self._change(user, target, patched, options)
+        return Written(written.obj, written.before, [*warnings, *written.warnings])
+
+    async def delete(self, user: User, target: Target, options: DeleteOptions) -> Written:
+        """Remove, or mark as being deleted where grace or finalizers hold it."""
+        self._authorise(user, "delete", target)
+        return await self._delete(user, target, options)
+
+    async def delete_collection(
+        self, user: User, target: Target, selection: ReadOptions, options: DeleteOptions
+    ) -> Listing:
+        """Delete everything that matches; what vanishes in between is fine."""
+        self._authorise(user, "deletecollection", target)
+        listing = await list_objects(self.storage, target, selection)
+        for item in listing.items:
+            obj = item.decode()
+            one = Target(target.kind, objects.namespace(obj), objects.name(obj))
+            try:
+                await self._delete(user, one, options)
+            except NotFound:
+                continue
+        return listing
+
+    async def bind(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
+        """`pods/binding`: the scheduler's decision. A pod is bound once."""
+        self._authorise(user, "create", target)
+        node = (body.get("target") or {}).get("name", "")
+        if not node:
+            raise BadRequest("target.name: Required value")
+        now = self._clock.now()
+        expected_uid = objects.uid(body)
+
+        def bound(old: Object) -> Object:
+            if expected_uid and expected_uid != objects.uid(old):
+                raise target.conflict(f"the UID in the binding ({expected_uid}) is not the pod's ({objects.uid(old)})")
+            if objects.is_deleting(old):
+                raise target.conflict(f"pod {target.name} is being deleted, cannot be assigned to a host")
+            if assigned := objects.spec(old).get("nodeName"):
+                raise target.conflict(f'pod {target.name} is already assigned to node "{assigned}"')
+            conditions = objects.set_condition(objects.conditions(old), "PodScheduled", "True", now=now)
+            status = {**objects.status(old), "conditions": conditions}
+            return {**old, "spec": {**objects.spec(old), "nodeName": node}, "status": status}
+
+        return await self._change(user, target, bound, options)
+
+    async def evict(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
+        """`pods/eviction`: a delete that may be refused (it is not yet: disruption budgets are not a kind here)."""
+        self._authorise(user, "create", target)
+        given = DeleteOptions.from_body(body.get("deleteOptions") or {})
+        return await self._delete(
+            user,
+            Target(target.kind, target.namespace, target.name),
+            DeleteOptions(
+                given.uid,
+                given.resource_version,
+                given.grace_seconds,
+                given.propagation,
+                given.dry_run or options.dry_run,
+            ),
+        )
+
+    async def _delete(self, user: User, target: Target, options: DeleteOptions) -> Written:
+        for _ in range(ATTEMPTS):
+            stored = await self._existing(target)
+            old = stored.decode()
+            _check_preconditions(target, old, options)
+            self._admission.deleting(user, target, old)
+            kept = lifecycle.removal(target.kind, old, options, now=self._clock.now()).keep
+            if options.dry_run:
+                return Written(kept, old)
+            try:
+                if kept is None:
+                    await self.storage.delete(target, expected=stored.revision)
+                    return Written(None, old)
+                if kept == old:
+                    return Written(old, old)
+                return Written((await self.storage.update(target, kept, expected=stored.revision)).decode(), old)
+            except Stale:
+                continue
+        raise target.conflict(STALE)
+
+    async def _change(self, user: User, target: Target, change: Change, options: WriteOptions) -> Written:
+        """Read, change, store; again when somebody else wrote in between and the change does not mind."""
+        kind = target.kind
+        for _ in range(ATTEMPTS):
+            stored = await self._existing(target)
+            old = stored.decode()
+            wanted = change(old)
+            based_on = objects.resource_version(wanted)
+            if based_on not in ("", "0", str(stored.revision)):
+                raise target.conflict(STALE)
+            if (uid := objects.uid(wanted)) and uid != objects.uid(old):
+                raise target.conflict(
+                    f"Precondition failed: UID in precondition: {uid}, UID in object meta: {objects.uid(old)}"
+                )
+            new = wanted
+            if target.subresource not in ("binding", "finalize"):
+                new = lifecycle.changed(kind, old, wanted, subresource=target.subresource)
+            async with self._admission.updating(user, target, old, new) as admitted:
+                self._pipeline.validate_update(kind, old, admitted, target.subresource)
+                if options.dry_run:
+                    return Written(admitted, old)
+                try:
+                    return await self._store_change(target, stored, old, admitted)
+                except Stale as stale:
+                    if stale.actual == 0:
+                        raise target.not_found() from stale
+        raise target.conflict(STALE)
+
+    async def _store_change(self, target: Target, stored: Stored, old: Object, new: Object) -> Written:
+        if lifecycle.is_finished(target.kind, new):
+            revision = await self.storage.delete(target, expected=stored.revision)
+            return Written(objects.with_metadata(new, resourceVersion=str(revision)), old)
+        if _same(old, new):
+            return Written(old, old)
+        return Written((await self.storage.update(target, new, expected=stored.revision)).decode(), old)
+
+    async def _existing(self, target: Target) -> Stored:
+        stored = await self.storage.get(target)
+        if stored is None:
+            raise target.not_found()
+        return stored
+
+    def _authorise(self, user: User, verb: str, target: Target) -> None:
+        kind = target.kind
+        subresource = kind.subresource(target.subresource) if target.subresource else None
+        if target.subresource and subresource is None:
+            raise NotFound("the server could not find the requested resource")
+        if verb not in (subresource.verbs if subresource else kind.verbs):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        authz.authorise(
+            user, Attributes(verb, kind.group, kind.plural, target.subresource, target.namespace, target.name)
+        )
+
+    def _check_body(self, target: Target, body: Object) -> None:
+        kind = target.kind
+        if not isinstance(body.get("metadata", {}), dict):
+            raise BadRequest("the body of the request is not an object with metadata")
+        given = objects.namespace(body)
+        if kind.namespaced and given and given != target.namespace:
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+
+    def _name_for(self, target: Target, obj: Object) -> str:
+        if name := objects.name(obj):
+            return name
+        if prefix := str(objects.metadata(obj).get("generateName", "")):
+            room = lifecycle.NAME_CHARACTERS - lifecycle.GENERATED_SUFFIX
+            return prefix[:room] + self._ids.suffix(lifecycle.GENERATED_SUFFIX)
+        return ""
+
+    def review(self, user: User, target: Target, body: Object) -> Object:
+        """Kinds that are answered and never stored."""
+        self._authorise(user, "create", target)
+        return reviews.answer(target.kind, user, body)
+
+    async def run_bookmarks(self) -> None:
+        """For ever: let quiet watchers know how far the store has come."""
+        while True:
+            await self._clock.sleep(limits.WATCH_BOOKMARK_SECONDS)
+            self.storage.store.request_progress()
+
+
+def _same(old: Object, new: Object) -> bool:
+    return old | {"metadata": _without_version(old)} == new | {"metadata": _without_version(new)}
+
+
+def _without_version(obj: Object) -> dict[str, Any]:
+    return {field: value for field, value in objects.metadata(obj).items() if field != "resourceVersion"}
+
+
+def _check_preconditions(target: Target, obj: Object, options: DeleteOptions) -> None:
+    if options.uid and options.uid != objects.uid(obj):
+        raise target.conflict(
+            f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {objects.uid(obj)}"
+        )
+    if options.resource_version and options.resource_version != objects.resource_version(obj):
+        raise target.conflict(
+            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
+            f"ResourceVersion in object meta: {objects.resource_version(obj)}"
+        )
