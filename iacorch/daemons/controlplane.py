@@ -1,0 +1,249 @@
+"""`iacorchd`: server, controllers and scheduler in one process.
+
+In: flags. Out: a running control plane, until SIGTERM. This is the composition root: it makes the clock, the IDs, the
+store, the registry, the server and the controllers, and hands each what it needs; it decides nothing itself. Read on in
+`iacorch.server.http.app` and `iacorch.controllers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import structlog
+
+from iacorch.errors import ConfigError, IacorchError
+from iacorch.kit.clock import SystemClock
+from iacorch.kit.ids import SystemIds
+from iacorch.kit.tasks import Tasks
+from iacorch.server import bootstrapping
+from iacorch.server.authn import Authenticator
+from iacorch.server.http.app import ApiServer
+from iacorch.server.kubeconfig import kubeconfig
+from iacorch.server.local import LocalClient
+from iacorch.server.pki import Pki, write_private
+from iacorch.server.registry import Registry
+from iacorch.server.sealing import SecretSeal
+from iacorch.store.sqlite import SqliteStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the flags say."""
+
+    data_dir: Path
+    host: str
+    port: int
+    advertise: str
+    kubeconfig: Path | None
+    tls_sans: tuple[str, ...]
+    join_token: str
+    controllers: bool
+
+
+@click.command()
+@click.option("--data-dir", type=click.Path(path_type=Path), required=True, help="Where everything is kept.")
+@click.option("--listen", default="127.0.0.1:6443", show_default=True, help="HOST:PORT to serve on.")
+@click.option("--advertise", default="", help="HOST:PORT that others reach this server under, if not --listen.")
+@click.option(
+    "--kubeconfig", "kubeconfig_path", type=click.Path(path_type=Path), help="Also write the admin's kubeconfig here."
+)
+@click.option("--tls-san", "tls_sans", multiple=True, help="A further name or address of this server. Repeatable.")
+@click.option("--join-token-file", type=click.Path(path_type=Path), help="The token that lets machines join.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.option("--no-controllers", is_flag=True, help="Only the API: no controllers, no scheduler.")
+def main(
+    data_dir: Path,
+    listen: str,
+    advertise: str,
+    kubeconfig_path: Path | None,
+    tls_sans: tuple[str, ...],
+    join_token_file: Path | None,
+    log_level: str,
+    no_controllers: bool,
+) -> None:
+    """Run an iacorch control plane."""
+    _set_up_logging(log_level)
+    try:
+        host, port = _split_address(listen, "--listen")
+        token = _read_token(join_token_file) if join_token_file else ""
+        settings = Settings(
+            data_dir, host, port, advertise, kubeconfig_path, tls_sans, token, controllers=not no_controllers
+        )
+        with _only_one(data_dir):
+            asyncio.run(serve(settings))
+    except IacorchError as error:
+        click.echo(f"iacorchd: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
+        sys.exit(1)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(settings):
+        _notify("READY=1")
+        await stopping.wait()
+        _notify("STOPPING=1")
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[str]:
+    """A control plane that serves inside the block; yields its URL."""
+    clock, ids = SystemClock(), SystemIds()
+    pki = Pki(settings.data_dir / "pki", clock=clock, ids=ids)
+    store = await SqliteStore.open(settings.data_dir / "store.db")
+    try:
+        cipher = SecretSeal.from_file(settings.data_dir / "secrets.key", ids)
+        registry = Registry(store, clock=clock, ids=ids, cipher=cipher)
+        await bootstrapping.fill(registry)
+        server = ApiServer(registry, pki=pki, authenticator=Authenticator(settings.join_token), clock=clock, ids=ids)
+        serving = pki.serving(_server_names(settings))
+        try:
+            port = await server.start(settings.host, settings.port, pki.server_context(serving))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
+                where="--listen",
+                hint="name another address, or end the process that uses this one",
+            ) from error
+        url = f"https://{_advertised(settings, port)}"
+        _write_access(settings, pki, url)
+        async with Tasks("controlplane") as tasks:
+            tasks.spawn(registry.run_bookmarks(), name="bookmarks")
+            if settings.controllers:
+                _start_controllers(tasks, LocalClient(registry), clock, ids)
+            server.ready = True
+            log.info("serving", url=url, data_dir=str(settings.data_dir))
+            try:
+                yield url
+            finally:
+                await server.stop()
+    finally:
+        await store.close()
+
+
+def _start_controllers(tasks: Tasks, client: LocalClient, clock: SystemClock, ids: SystemIds) -> None:
+    """Nothing to start yet."""
+
+
+def _write_access(settings: Settings, pki: Pki, url: str) -> None:
+    admin = pki.admin()
+    text = kubeconfig(url, ca=pki.ca.certificate, client=admin)
+    write_private(settings.data_dir / "ca.crt", pki.ca.certificate, mode=0o644)
+    write_private(settings.data_dir / "admin.kubeconfig", text)
+    if settings.kubeconfig is not None:
+        try:
+            settings.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+            write_private(settings.kubeconfig, text)
+        except OSError as error:
+            raise ConfigError(f"cannot be written: {error.strerror}", where=str(settings.kubeconfig)) from error
+
+
+def _server_names(settings: Settings) -> list[str]:
+    names = ["localhost", "127.0.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", *settings.tls_sans]
+    if settings.advertise:
+        names.append(_split_address(settings.advertise, "--advertise")[0])
+    if settings.host not in ("", "0.0.0.0", "::"):
+        names.append(settings.host)
+    else:
+        names.append(socket.gethostname())
+    return list(dict.fromkeys(names))
+
+
+def _advertised(settings: Settings, port: int) -> str:
+    if settings.advertise:
+        host, asked = _split_address(settings.advertise, "--advertise")
+        return f"{host}:{asked or port}"
+    host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _split_address(text: str, flag: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535:
+        raise ConfigError(f"expected HOST:PORT, found {text!r}", where=flag)
+    return host.strip("[]"), int(port)
+
+
+def _read_token(path: Path) -> str:
+    try:
+        token = path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", where="--join-token-file") from error
+    if len(token) < 16:
+        raise ConfigError(f"{path} must hold a token of at least 16 characters", where="--join-token-file")
+    return token
+
+
+@contextlib.contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory. Raises ConfigError when another process does."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{data_dir} cannot be used: {error.strerror}", where="--data-dir") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            raise ConfigError(
+                f"{data_dir} is in use by another iacorchd (process {holder})",
+                where="--data-dir",
+                hint="stop that one first, or name another directory",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, where it started us."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        try:
+            notifier.sendto(state.encode(), address)
+        except OSError as error:
+            log.warning("systemd does not listen", error=str(error))
+
+
+def _set_up_logging(level: str) -> None:
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

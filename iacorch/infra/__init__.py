@@ -1,1 +1,0 @@
-"""From a program to machines that are nodes: engines, the provider, bootstrap."""
