@@ -1,0 +1,1 @@
+"""From a program to machines that are nodes: engines, the provider, bootstrap."""
