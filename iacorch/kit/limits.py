@@ -64,3 +64,19 @@ RUNTIME_RELIST_SECONDS: Final = 60.0
 IMAGE_PULL_SECONDS: Final = 1_800.0
 CONTAINER_LOG_BYTES: Final = 10 * 1024 * 1024
 CONTAINER_LOG_FILES: Final = 3
+
+# Bootstrap
+SSH_CONNECT_SECONDS: Final = 5
+"""One attempt to open a connection (ssh's ConnectTimeout, whole seconds)."""
+SSH_READY_SECONDS: Final = 120.0
+"""How long a new machine may take until its SSH server answers."""
+SSH_PAUSE_SECONDS: Final = 1.0
+SSH_COMMAND_SECONDS: Final = 60.0
+CLOCK_OFFSET_SECONDS: Final = 30.0
+"""A clock further off than this makes fresh certificates invalid and leases meaningless: preflight refuses."""
+NODE_FREE_BYTES: Final = 2 * 1024**3
+"""Room for the bundle (0.2 GiB), the Docker Engine (0.4 GiB) and the first images."""
+CONTROL_PLANE_FREE_BYTES: Final = 1024**3
+PLAYBOOK_SECONDS: Final = 900.0
+BUNDLE_SECONDS: Final = 300.0
+BUNDLES_KEPT: Final = 4

@@ -1,0 +1,66 @@
+# What a machine is, as `key=value` lines. Runs as root on any POSIX shell, changes nothing, needs nothing installed.
+# Read by facts.py, which knows every key.
+has() { command -v "$1" >/dev/null 2>&1; }
+say() { printf '%s=%s\n' "$1" "$2"; }
+
+say clock "$(date +%s.%N)"
+say hostname "$(hostname 2>/dev/null || uname -n)"
+say kernel "$(uname -r)"
+say arch "$(uname -m)"
+if [ -r /etc/os-release ]; then
+  . /etc/os-release
+  say os_id "$ID"; say os_like "${ID_LIKE:-}"; say os_version "${VERSION_ID:-}"; say os_name "${PRETTY_NAME:-$ID}"
+fi
+[ -d /run/systemd/system ] && say systemd 1
+has apt-get && say apt 1
+
+for python in python3 python3.14 python3.13 python3.12 python3.11; do
+  if has "$python" && version=$("$python" -c 'import ssl, ctypes, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
+    say python "$version $(command -v "$python")"
+  fi
+done
+
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then say cgroup 2; elif [ -d /sys/fs/cgroup ]; then say cgroup 1; fi
+say cpus "$(grep -c '^processor' /proc/cpuinfo)"
+say memory_kib "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
+# The nearest directory that exists is on the file system that the data will be on.
+for path in /opt /var/lib /var/lib/docker; do
+  [ -d "$path" ] && df -Pk "$path" 2>/dev/null | {
+    read -r _
+    read -r _ _ _ free _ && say free_kib "$path $free"
+  }
+done
+
+for table in tcp tcp6 udp udp6; do
+  [ -r "/proc/net/$table" ] || continue
+  # Listening: state 0A in the TCP tables, 07 in the UDP tables. The address ends in the port in hexadecimal.
+  case $table in tcp*) state=0A ;; *) state=07 ;; esac
+  while read -r _ local _ found _; do
+    [ "$found" = "$state" ] && say port "${table%6} ${local##*:}"
+  done <"/proc/net/$table"
+done | sort -u
+
+for address in $(hostname -I 2>/dev/null); do say address "$address"; done
+for feature in overlay vxlan br_netfilter nf_tables veth bridge; do
+  if [ -d "/sys/module/$feature" ] || grep -qw "$feature" /proc/filesystems ||
+    grep -q "/$feature\.ko" "/lib/modules/$(uname -r)/modules.builtin" 2>/dev/null ||
+    { has modprobe && modprobe -n -q "$feature" 2>/dev/null; }; then
+    say feature "$feature"
+  fi
+done
+
+if has dockerd; then say docker "$(dockerd --version 2>/dev/null | sed -n 's/^Docker version \([^, ]*\).*/\1/p')"; fi
+if [ -e /etc/docker/daemon.json ]; then
+  if grep -q 'iacorch.dev/managed=true' /etc/docker/daemon.json; then say docker_config ours; else say docker_config foreign; fi
+fi
+has nft && say nft 1
+has iptables && say iptables 1
+
+for unit in iacorchd iacorch-agent; do
+  file=/etc/systemd/system/$unit.service
+  [ -e "$file" ] || continue
+  say unit "$unit $(systemctl is-active "$unit" 2>/dev/null)"
+  say owner "$unit $(cat "/etc/iacorch/$unit.owner" 2>/dev/null)"
+  say bundle "$unit $(sed -n 's|^ExecStart=.*/opt/iacorch/\([^/]*\)/.*|\1|p' "$file")"
+done
+say end 1

@@ -1,0 +1,16 @@
+# Removes what the agent made for its pods: containers, links, rules. Other containers are left alone.
+if command -v docker >/dev/null && containers=$(timeout 60 docker ps -aq --filter label=iacorch.dev/node) && [ -n "$containers" ]; then
+  # shellcheck disable=SC2086 # a list of IDs
+  timeout 120 docker rm -f -v $containers >/dev/null && echo "removed containers"
+fi
+for link in $(ls /sys/class/net); do
+  case $link in
+  iac[0-9]* | iac-* | iacp*) command -v ip >/dev/null && ip link delete "$link" 2>/dev/null && echo "removed link $link" ;;
+  esac
+done
+if command -v nft >/dev/null; then
+  nft list tables 2>/dev/null | while read -r _ family table; do
+    case $table in iacorch*) nft delete table "$family" "$table" && echo "removed rules $family $table" ;; esac
+  done
+fi
+exit 0
