@@ -44,6 +44,14 @@ INFORMER_BACKOFF_START_SECONDS: Final = 0.2
 INFORMER_BACKOFF_MAX_SECONDS: Final = 10.0
 INFORMER_WATCH_SECONDS: Final = 300.0
 
+# Docker Engine, as a deployment target
+DOCKER_CONNECT_SECONDS: Final = 5.0
+DOCKER_HEALTH_POLL_SECONDS: Final = 0.25
+"""How often a container that is waited for (`wait`) is asked for its health; the engine has no call that blocks."""
+PLUGIN_MESSAGE_BYTES: Final = 400 * 1024 * 1024
+"""Pulumi's own limit for messages between engine and plugin."""
+PLUGIN_GRACE_SECONDS: Final = 2.0
+
 # Controllers
 RECONCILE_WORKERS: Final = 4
 QUEUE_BACKOFF_START_SECONDS: Final = 0.05
