@@ -1,0 +1,81 @@
+"""The Debian base image: pulled where a registry answers, else made from the distribution's packages.
+
+In: nothing. Out: the reference of a local image on which `apt-get` works. `mmdebstrap` makes the root file system in
+about 20 s from the package sources that this host itself uses, so it works wherever the host can install packages.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from iacorch.infra.machines.images.docker import ImageFailed, Progress, docker, image_id, run
+
+OFFICIAL: Final = "debian:12-slim"
+MADE: Final = "iacorch/debian:12"
+SUITE: Final = "bookworm"
+PULL_SECONDS: Final = 90
+PROBE_SECONDS: Final = 5
+#: Documentation and translations are a third of a minimal Debian and of no use in a container.
+EXCLUDED: Final = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+
+def ensure_base(progress: Progress) -> str:
+    """A reference to a Debian 12 base image that is present. Raises ImageFailed saying what to do."""
+    for reference in (OFFICIAL, MADE):
+        if image_id(reference):
+            return reference
+    if _registry_answers():
+        try:
+            progress(f"pulling {OFFICIAL}")
+            docker("pull", "--quiet", OFFICIAL, timeout_seconds=PULL_SECONDS)
+            return OFFICIAL
+        except ImageFailed as error:
+            progress(f"not pulled ({error.message.splitlines()[-1].strip()}); making it from packages")
+    return make_base(progress)
+
+
+def make_base(progress: Progress) -> str:
+    """Build the base from the host's own package sources. Needs Debian or Ubuntu and root."""
+    _ensure_mmdebstrap(progress)
+    with tempfile.TemporaryDirectory(prefix="iacorch-image-") as folder:
+        rootfs = Path(folder) / "rootfs.tar"
+        command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates"]
+        command += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
+        progress("making a Debian base from packages (mmdebstrap, about 20 s)")
+        run([*command, SUITE, str(rootfs), *_sources()], timeout_seconds=600)
+        progress("importing the base image")
+        with rootfs.open("rb") as archive:
+            docker("import", "--change", 'CMD ["/bin/bash"]', "-", MADE, input_file=archive)
+    return MADE
+
+
+def _sources() -> list[str]:
+    """Where packages come from: this host's own sources when it is a bookworm too, else mmdebstrap's default."""
+    release = Path("/etc/os-release").read_text(encoding="utf-8") if Path("/etc/os-release").exists() else ""
+    return [] if f"VERSION_CODENAME={SUITE}" in release else ["http://deb.debian.org/debian"]
+
+
+def _ensure_mmdebstrap(progress: Progress) -> None:
+    if shutil.which("mmdebstrap"):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise ImageFailed(
+            f"{OFFICIAL} cannot be pulled and mmdebstrap is not installed",
+            hint=f"run `docker pull {OFFICIAL}` where a registry answers, or `sudo apt-get install mmdebstrap`",
+        )
+    progress("installing mmdebstrap")
+    run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", "mmdebstrap"])
+
+
+def _registry_answers() -> bool:
+    """Whether Docker Hub answers at all; a machine without it should not wait for a pull to give up."""
+    try:
+        docker("manifest", "inspect", OFFICIAL, timeout_seconds=PROBE_SECONDS)
+    except (ImageFailed, subprocess.SubprocessError):
+        return False
+    return True

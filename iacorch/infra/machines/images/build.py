@@ -1,0 +1,66 @@
+"""Build a Dockerfile on the base, once for each content.
+
+In: a folder with a Dockerfile. Out: a tag that ends in the hash of the folder, so a second call is a lookup. Who calls
+it: `stacks/local` for its machines, `iacorch image build` for applications.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from iacorch.infra.machines.images.base import ensure_base
+from iacorch.infra.machines.images.docker import ImageFailed, Progress, image_id, run
+
+NODE_FOLDER: Final = Path(__file__).parent / "node"
+NODE_REPOSITORY: Final = "iacorch/node"
+
+
+def content_tag(folder: Path, arguments: Mapping[str, str]) -> str:
+    """Twelve hex digits over every file's path, mode and bytes, and the build arguments."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        relative = path.relative_to(folder).as_posix()
+        digest.update(f"{relative}\0{path.stat().st_mode & 0o111:o}\0".encode() + path.read_bytes() + b"\0")
+    digest.update(repr(sorted(arguments.items())).encode())
+    return digest.hexdigest()[:12]
+
+
+def build(
+    folder: Path,
+    repository: str,
+    *,
+    tag: str = "",
+    arguments: Mapping[str, str] | None = None,
+    progress: Progress,
+) -> str:
+    """The reference of the built image: `repository:tag`, by default with the content's hash as tag.
+
+    A tag of your own is moved to the new content; the build is skipped while the content is the same. Raises
+    ImageFailed with the last lines of the build.
+    """
+    if not (folder / "Dockerfile").is_file():
+        raise ImageFailed(f"{folder} has no Dockerfile", hint="name the folder that holds the Dockerfile")
+    given = dict(arguments or {})
+    exact = f"{repository}:{content_tag(folder, given)}"
+    if image_id(exact) is None:
+        if "BASE" not in given:
+            given["BASE"] = ensure_base(progress)
+        options = [option for name, value in given.items() for option in ("--build-arg", f"{name}={value}")]
+        progress(f"building {exact}")
+        run(
+            ["docker", "build", "--tag", exact, *options, str(folder)],
+            timeout_seconds=1_800,
+            on_line=lambda line: progress(line[:100]) if line.startswith("Step ") else None,
+        )
+    if tag:
+        run(["docker", "tag", exact, f"{repository}:{tag}"])
+        return f"{repository}:{tag}"
+    return exact
+
+
+def node_image(progress: Progress) -> str:
+    """The reference of the machine image of `stacks/local`, built when it is not there."""
+    return build(NODE_FOLDER, NODE_REPOSITORY, progress=progress)
