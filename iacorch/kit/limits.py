@@ -88,3 +88,22 @@ CONTROL_PLANE_FREE_BYTES: Final = 1024**3
 PLAYBOOK_SECONDS: Final = 900.0
 BUNDLE_SECONDS: Final = 300.0
 BUNDLES_KEPT: Final = 4
+
+# The node's network
+NETWORK_COMMAND_SECONDS: Final = 60.0
+"""Patience with one `nft` or `iptables`; a full load of 10,000 Services takes under a second."""
+NETWORK_COALESCE_SECONDS: Final = 0.05
+"""Changes of Services, endpoints and nodes that arrive within this become one transaction."""
+NETWORK_VERIFY_SECONDS: Final = 30.0
+"""How often links, routes and rules are looked at in case somebody else removed them."""
+NETWORK_RETRY_SECONDS: Final = 2.0
+DNS_UPSTREAM_SECONDS: Final = 2.0
+"""Patience with one upstream server; the next is asked then."""
+DNS_CACHE_ENTRIES: Final = 4_096
+DNS_CACHE_MAX_SECONDS: Final = 300.0
+DNS_FORWARDS: Final = 256
+"""Questions waiting for upstream servers at one time; more are answered with SERVFAIL."""
+DNS_TCP_CONNECTIONS: Final = 128
+DNS_TCP_IDLE_SECONDS: Final = 10.0
+DNS_SNAPSHOT_SECONDS: Final = 5.0
+"""How old the names on disk may be; they are read after a restart until the control plane answers."""
