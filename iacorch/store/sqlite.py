@@ -68,9 +68,13 @@ class SqliteStore:
         *,
         history: int = limits.STORE_HISTORY_REVISIONS,
         queue_batches: int = limits.STORE_WATCH_QUEUE_BATCHES,
+        max_bytes: int = 0,
     ) -> SqliteStore:
-        """Open or make the file. Raises StoreBroken, saying what was found and what to do."""
-        database = _Database(path)
+        """Open or make the file, which may grow to `max_bytes` (0: as far as the disk allows).
+
+        Raises StoreBroken, saying what was found and what to do.
+        """
+        database = _Database(path, max_bytes)
         try:
             revision, reserved, entries = await database.run(database.load)
         except BaseException:
@@ -210,10 +214,12 @@ class _DiskFull(StoreBroken):
 class _Database:
     """The file, touched by its one thread only. Translates what SQLite says."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_bytes: int) -> None:
         self._path = path
+        self._max_bytes = max_bytes
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._connection: Any = None
+        self._ended = False
 
     def submit(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().run_in_executor(self._thread, self._translated, work)
@@ -222,6 +228,10 @@ class _Database:
         return await self.submit(work)
 
     def shutdown(self) -> None:
+        """Any number of times."""
+        if self._ended:
+            return
+        self._ended = True
         self._thread.submit(self._disconnect)
         self._thread.shutdown(wait=True)
 
@@ -231,14 +241,18 @@ class _Database:
         self._connection = connection
         connection.set_busy_timeout(0)
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        is_new = not connection.pragma("schema_version")
+        if not is_new:
+            self._check()
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {limits.STORE_WAL_BYTES}")
         connection.execute("BEGIN IMMEDIATE")
-        if connection.pragma("user_version") == 0 and not connection.pragma("schema_version"):
+        if is_new:
             connection.execute(_SCHEMA)
         connection.execute("COMMIT")
-        self._check()
+        if self._max_bytes:
+            connection.pragma("max_page_count", self._max_bytes // connection.pragma("page_size"))
         ((_, reserved),) = connection.execute("SELECT revision, reserved FROM state").fetchall()
         entries = [
             Entry(bytes(key), bytes(value), Revision(revision), Revision(created))
