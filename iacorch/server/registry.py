@@ -69,6 +69,7 @@ class Registry:
     async def get(self, user: User, target: Target) -> Stored:
         """Raises Forbidden, NotFound."""
         self._authorise(user, "get", target)
+        await self._admission.reading(user, target)
         return await self._existing(target)
 
     async def get_scale(self, user: User, target: Target) -> Object:

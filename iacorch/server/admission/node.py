@@ -1,4 +1,4 @@
-"""What an agent may write: its own node, its own lease, its own pods' status, events. Pure.
+"""What an agent may write (its own node, lease and pods' status, events) and which Secrets it may read. Pure.
 
 In: the user, the target and the objects of a write that `authz` has let through. Out: nothing, or Forbidden. A machine
 that is taken over can then lie about itself, but not about others.
@@ -6,14 +6,25 @@ that is taken over can then lie about itself, but not about others.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.errors import Forbidden
+from iacorch.server.admission import references
 from iacorch.server.request import Target, User
 
 LEASE_NAMESPACE: Final = "kube-node-lease"
+
+
+def check_read(user: User, target: Target, pods: Iterable[Object]) -> None:
+    """`pods` are the pods of the target's namespace, or more precisely at least those on the user's node."""
+    names = references.secrets_of if target.kind.kind == "Secret" else references.config_maps_of
+    for pod in pods:
+        if objects.spec(pod).get("nodeName") == user.node_name and target.name in names(pod):
+            return
+    raise _refusal(user, target, "has no pod that refers to this object")
 
 
 def check_create(user: User, target: Target, obj: Object) -> None:

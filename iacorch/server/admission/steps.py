@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from iacorch.api.catalogue import CONFIG_MAP, POD, SECRET
 from iacorch.api.objects import Object
 from iacorch.kit.ids import Ids
 from iacorch.server.admission import node, serviceaccounts
@@ -24,6 +25,15 @@ class Admission:
     def __init__(self, storage: ObjectStore, ids: Ids) -> None:
         self._storage = storage
         self._addresses = ServiceAddresses(storage, ids)
+
+    async def reading(self, user: User, target: Target) -> None:
+        """An agent reads the Secrets and ConfigMaps that pods on its node refer to."""
+        if user.node_name and target.kind in (SECRET, CONFIG_MAP):
+            prefix = self._storage.prefix(POD, target.namespace)
+            page = await self._storage.store.range(prefix)
+            mark = user.node_name.encode()
+            pods = (self._storage.opened(POD, entry).decode() for entry in page.entries if mark in entry.value)
+            node.check_read(user, target, pods)
 
     @asynccontextmanager
     async def creating(self, user: User, target: Target, obj: Object) -> AsyncIterator[Object]:

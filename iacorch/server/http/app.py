@@ -76,7 +76,7 @@ class ApiServer:
             keepalive_timeout=limits.KEEPALIVE_SECONDS,
             lingering_time=1.0,
         )
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=limits.SHUTDOWN_SECONDS)
         await self._runner.setup()
         site = web.TCPSite(
             self._runner,
@@ -84,7 +84,6 @@ class ApiServer:
             port,
             ssl_context=context,
             backlog=limits.LISTEN_BACKLOG,
-            shutdown_timeout=limits.SHUTDOWN_SECONDS,
         )
         await site.start()
         return int(self._runner.addresses[0][1])

@@ -56,9 +56,9 @@ class Resources:
                 return await self._read(call)
             case "POST":
                 return await self._create(call)
-            case "PUT":
+            case "PUT" if target.name:
                 return await self._update(call)
-            case "PATCH":
+            case "PATCH" if target.name:
                 return await self._patch(call)
             case "DELETE":
                 return await self._delete(call)

@@ -1,0 +1,208 @@
+"""How fast and how small is the control plane?
+
+    python benchmarks/server/bench.py [--json]
+
+Starts `iacorchd` on a temporary directory. Rows: durable pod creates a second over TLS with 32 clients, median and 99th
+percentile of one create, a list of 1,000 pods, memory and CPU when idle with three agents' worth of heartbeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+CLIENTS = 32
+CREATES = 6_000
+IDLE_SECONDS = 20.0
+HEARTBEAT_SECONDS = 2.0
+NODES = 3
+
+Row = tuple[str, float, str, float | None]
+
+
+@contextmanager
+def control_plane(folder: Path, *flags: str) -> Iterator[tuple[int, Path]]:
+    """A running iacorchd: its process ID and its kubeconfig."""
+    log = (folder / "log").open("wb")
+    command = [sys.executable, "-m", "iacorch.daemons.controlplane", "--data-dir", str(folder / "data")]
+    process = subprocess.Popen([*command, "--listen", "127.0.0.1:0", *flags], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 30
+        while b"event=serving" not in (folder / "log").read_bytes():
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"iacorchd did not start:\n{(folder / 'log').read_text()}")
+            time.sleep(0.05)
+        yield process.pid, folder / "data" / "admin.kubeconfig"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        log.close()
+
+
+def connect(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
+    import base64
+
+    config = yaml.safe_load(kubeconfig.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    context = ssl.create_default_context(cadata=authority)
+    with tempfile.NamedTemporaryFile() as pem:
+        pem.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
+        pem.flush()
+        context.load_cert_chain(pem.name)
+    return cluster["server"], context
+
+
+def pod(name: str) -> dict[str, Any]:
+    container = {
+        "name": "main",
+        "image": "registry.example/app:1",
+        "env": [{"name": "COLOR", "value": "blue"}],
+        "ports": [{"containerPort": 8080}],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "bench"}},
+        "spec": {"containers": [container]},
+    }
+
+
+class Connection:
+    """One keep-alive connection that spends as little as it can, as it shares two cores with what it measures."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def post(self, path: str, body: bytes) -> int:
+        head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        self._writer.write(head.encode() + b"\r\n\r\n" + body)
+        answer = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(answer.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+        await self._reader.readexactly(length)
+        return int(answer[9:12])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def creates(url: str, context: ssl.SSLContext) -> list[Row]:
+    host, port = url.removeprefix("https://").split(":")
+    took: list[float] = []
+
+    async def client(connection: Connection, number: int, count: int) -> None:
+        for index in range(count):
+            body = json.dumps(pod(f"p-{number}-{index}")).encode()
+            began = time.perf_counter()
+            code = await connection.post("/api/v1/namespaces/default/pods", body)
+            assert code == 201, code
+            took.append(time.perf_counter() - began)
+
+    connections = [Connection(*await asyncio.open_connection(host, int(port), ssl=context)) for _ in range(CLIENTS)]
+    await asyncio.gather(*(client(one, 100 + number, 5) for number, one in enumerate(connections)))  # caches
+    took.clear()
+    began = time.perf_counter()
+    await asyncio.gather(*(client(one, number, CREATES // CLIENTS) for number, one in enumerate(connections)))
+    seconds = time.perf_counter() - began
+    for one in connections:
+        one.close()
+    took.sort()
+    return [
+        ("durable pod creates over TLS, 32 clients", len(took) / seconds, "1/s", 2_000),
+        ("one of these creates, median", took[len(took) // 2] * 1000, "ms", None),
+        ("one of these creates, 99th percentile", took[len(took) * 99 // 100] * 1000, "ms", None),
+    ]
+
+
+async def lists(session: aiohttp.ClientSession, url: str) -> list[Row]:
+    took = []
+    for _ in range(10):
+        began = time.perf_counter()
+        async with session.get(f"{url}/api/v1/pods?limit=1000") as response:
+            await response.read()
+        took.append(time.perf_counter() - began)
+    return [("list of 1,000 pods over TLS, median", sorted(took)[5] * 1000, "ms", None)]
+
+
+async def heartbeats(session: aiohttp.ClientSession, url: str, seconds: float) -> None:
+    """What agents do when nothing happens: renew their lease."""
+    path = f"{url}/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    for number in range(NODES):
+        body = {"metadata": {"name": f"n{number}"}, "spec": {"leaseDurationSeconds": 9}}
+        async with session.post(path, json=body) as response:
+            assert response.status == 201, await response.text()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for number in range(NODES):
+            moment = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+            headers = {"Content-Type": "application/merge-patch+json"}
+            body = json.dumps({"spec": {"renewTime": moment}}).encode()
+            async with session.patch(f"{path}/n{number}", data=body, headers=headers) as response:
+                assert response.status == 200, await response.text()
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_megabytes(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+async def idle(pid: int, session: aiohttp.ClientSession, url: str) -> list[Row]:
+    before = cpu_seconds(pid)
+    await heartbeats(session, url, IDLE_SECONDS)
+    share = (cpu_seconds(pid) - before) / IDLE_SECONDS * 100
+    return [
+        ("control plane idle at 3 nodes, memory", resident_megabytes(pid), "MB", 150),
+        ("control plane idle at 3 nodes, CPU", share, "% of a core", 2),
+    ]
+
+
+async def with_session(kubeconfig: Path, work: Any) -> list[Row]:
+    url, context = connect(kubeconfig)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0)) as session:
+        rows: list[Row] = await work(session, url)
+        return rows
+
+
+def measure() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as (pid, kubeconfig):
+        yield from asyncio.run(with_session(kubeconfig, lambda session, url: idle(pid, session, url)))
+    with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder), "--no-controllers") as (_, kubeconfig):
+        yield from asyncio.run(creates(*connect(kubeconfig)))
+        yield from asyncio.run(with_session(kubeconfig, lists))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    as_json = parser.parse_args().json
+    for name, value, unit, goal in measure():
+        if as_json:
+            print(json.dumps({"name": name, "value": round(value, 3), "unit": unit, "goal": goal}), flush=True)
+        else:
+            print(f"{name:55} {value:10.1f} {unit:12}" + (f" goal {goal:g}" if goal else ""), flush=True)
+
+
+if __name__ == "__main__":
+    main()
