@@ -107,3 +107,22 @@ DNS_TCP_CONNECTIONS: Final = 128
 DNS_TCP_IDLE_SECONDS: Final = 10.0
 DNS_SNAPSHOT_SECONDS: Final = 5.0
 """How old the names on disk may be; they are read after a restart until the control plane answers."""
+# Deployment engine
+ENGINE_BACKUPS: Final = 50
+"""States from before an update that are kept per stack; the oldest go."""
+ENGINE_CHILD_TAIL_LINES: Final = 20
+"""Last lines of a program or plugin that an error message quotes."""
+ENGINE_CHILD_LINE_BYTES: Final = 1024 * 1024
+ENGINE_CHILD_STOP_SECONDS: Final = 3.0
+"""Patience between asking a plugin to end and ending it."""
+ENGINE_PLUGIN_START_SECONDS: Final = 60.0
+ENGINE_PLUGIN_CALL_SECONDS: Final = 600.0
+"""Check, diff, configure, read: calls that change nothing."""
+ENGINE_OPERATION_SECONDS: Final = 4 * 3600.0
+"""Create, update, delete, where the program sets no customTimeouts; providers end their own earlier."""
+ENGINE_OPERATION_GRACE_SECONDS: Final = 60.0
+"""On top of customTimeouts, so that the provider's own, better error comes first."""
+ENGINE_PROGRAM_STOP_SECONDS: Final = 5.0
+"""A program is given this long to end by itself once the deployment has failed."""
+ENGINE_MESSAGE_BYTES: Final = 400 * 1024 * 1024
+"""Largest gRPC message, as in Pulumi's own engine."""

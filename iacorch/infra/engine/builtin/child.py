@@ -1,0 +1,110 @@
+"""Child processes of a deployment: the program and the provider plugins.
+
+Each runs in its own process group behind a small shell guard that holds a pipe to the engine: when the engine dies,
+even by kill -9, the pipe closes and the guard ends the whole group, so that no plugin goes on making things nobody
+records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from iacorch.errors import EngineError
+from iacorch.kit import limits
+from iacorch.kit.tasks import Tasks
+
+#: The child runs behind the guard; its end ends the guard, with its exit code. `read` returns when the pipe closes.
+_GUARD: Final = (
+    "exec 3<&0 </dev/null; "
+    '"$@" 3<&- & child=$!; '
+    "( read -r _ <&3; trap '' TERM; kill -TERM 0; sleep 3; kill -KILL 0 ) >/dev/null 2>&1 & watcher=$!; "
+    "exec 3<&-; wait $child; code=$?; kill -KILL $watcher 2>/dev/null; exit $code"
+)
+
+
+class Child:
+    """A guarded process; lines it prints go to `on_line`, the last ones are kept for error messages."""
+
+    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
+        self._process = process
+        self.name = name
+        self._tail: deque[str] = deque(maxlen=limits.ENGINE_CHILD_TAIL_LINES)
+        self.ended = asyncio.Event()
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
+    @property
+    def tail(self) -> str:
+        """What it printed last."""
+        return "\n".join(self._tail)
+
+    async def first_line(self) -> str:
+        """The first line of its standard output; empty if it ended without one."""
+        assert self._process.stdout is not None
+        return (await self._process.stdout.readline()).decode(errors="replace").strip()
+
+    def follow(self, tasks: Tasks, on_line: Callable[[str], None]) -> None:
+        """Read what it prints until it ends."""
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        tasks.spawn(self._read(self._process.stdout, on_line), name=f"{self.name}/stdout")
+        tasks.spawn(self._read(self._process.stderr, on_line), name=f"{self.name}/stderr")
+        tasks.spawn(self._wait(), name=f"{self.name}/wait")
+
+    async def _read(self, stream: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:
+        while True:
+            try:
+                raw = await stream.readline()
+            except ValueError:  # a line longer than the stream's limit: drop it and go on
+                continue
+            if not raw:
+                return
+            line = raw.decode(errors="replace").rstrip("\n")
+            self._tail.append(line)
+            on_line(line)
+
+    async def _wait(self) -> None:
+        await self._process.wait()
+        self.ended.set()
+
+    async def stop(self) -> None:
+        """End the group: ask, wait a little, insist."""
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, sign)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), limits.ENGINE_CHILD_STOP_SECONDS)
+        # The guard is reaped by now; what it guarded may have ignored the first signal.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+async def start(argv: Sequence[str], *, name: str, cwd: Path, environment: Mapping[str, str]) -> Child:
+    """Start a guarded process in its own group."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            _GUARD,
+            "guard",
+            *argv,
+            cwd=cwd,
+            env=dict(environment),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            limit=limits.ENGINE_CHILD_LINE_BYTES,
+        )
+    except OSError as error:
+        raise EngineError(f"{name} cannot be started: {error.strerror}: {argv[0]}") from error
+    return Child(process, name)

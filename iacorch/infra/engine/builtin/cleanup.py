@@ -1,0 +1,201 @@
+"""What a deployment does without the program: resolve what a crash left, refresh, delete.
+
+In: a `Deployment` whose recorder holds the old state. Out: the same, with the state brought up to what is there.
+Deletes run in reverse dependency order, as many at a time as there are slots; a resource whose dependents could not
+be deleted stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from iacorch.infra.engine.builtin import steps, urn, wire
+from iacorch.infra.engine.builtin.deployment import Deployment
+from iacorch.infra.engine.builtin.plugins import HalfMade, Read
+from iacorch.infra.engine.builtin.state import Pending, Resource
+from iacorch.infra.engine.contract import Change, Diagnostic, Op, Severity
+from iacorch.infra.engine.errors import Protected, ResourceFailed
+
+
+async def resolve_pending(deployment: Deployment) -> None:
+    """Settle every operation that had begun when the last run ended, by reading the resource."""
+    recorder = deployment.recorder
+    for ticket, pending in recorder.pending:
+        wanted = pending.resource
+        if wanted.custom and not wanted.is_provider:
+            await _resolve(deployment, pending)
+        recorder.end(ticket)
+        await recorder.commit()
+
+
+async def _resolve(deployment: Deployment, pending: Pending) -> None:
+    wanted, recorder = pending.resource, deployment.recorder
+    plugin = await deployment.providers.serving(wanted.provider)
+    old = next((r for r in recorder.old() if r.urn == wanted.urn and r.id == wanted.id), None)
+    if pending.kind == "creating":
+        try:
+            found = await plugin.read(wanted.urn, "", inputs=wanted.inputs, outputs={})
+        except ResourceFailed:
+            found = Read("", {}, {})
+        if not found.id:
+            deployment.listen(
+                Diagnostic(
+                    Severity.WARNING,
+                    "its creation was interrupted and the provider does not find it; if it is there all the same, "
+                    "remove it by hand",
+                    wanted.urn,
+                )
+            )
+            return
+        made = replace(wanted, id=found.id, outputs=found.outputs, created="", modified="")
+        if (before := recorder.find_old(wanted.urn)) is not None:
+            if before.pending_replacement:
+                recorder.change_old(before, None)
+            else:
+                recorder.change_old(before, replace(before, delete=True))
+        recorder.adopt(made)
+        _say(deployment, wanted, "its creation was interrupted; it is there, and was taken into the state")
+        return
+    if old is None:
+        return
+    found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs)
+    if not found.id:
+        recorder.change_old(old, None)
+        recorder.forget(frozenset({old.urn}))
+        _say(deployment, wanted, f"it was interrupted while {pending.kind}, and is gone")
+        return
+    recorder.change_old(old, replace(old, outputs=found.outputs))
+    _say(deployment, wanted, f"it was interrupted while {pending.kind}; its state was read again")
+
+
+def _say(deployment: Deployment, resource: Resource, message: str) -> None:
+    deployment.listen(Diagnostic(Severity.INFO, message, resource.urn))
+
+
+async def refresh(deployment: Deployment) -> None:
+    """Read every resource and record what is there; what is gone leaves the state."""
+    chosen = [
+        r
+        for r in deployment.recorder.old()
+        if r.custom
+        and not r.is_provider
+        and not r.external
+        and not r.delete
+        and not r.pending_replacement
+        and (not deployment.options.targets or urn.matches(r.urn, deployment.options.targets))
+    ]
+    gone: set[str] = set()
+    await deployment.together([_refresh(deployment, resource, gone) for resource in chosen])
+    if gone:
+        deployment.recorder.forget(frozenset(gone))
+    await deployment.recorder.commit()
+
+
+async def _refresh(deployment: Deployment, old: Resource, gone: set[str]) -> None:
+    plugin = await deployment.providers.serving(old.provider)
+    errors: tuple[str, ...] = ()
+    async with deployment.step(old, Op.REFRESH, (), counted=False) as began:
+        try:
+            found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs)
+        except HalfMade as half:
+            found, errors = Read(half.id, half.inputs or old.inputs, half.outputs), half.reasons
+    if not found.id:
+        deployment.recorder.change_old(old, None)
+        gone.add(old.urn)
+        await _report(deployment, old, Op.DELETE, ())
+        return
+    outputs = wire.mark_secret(found.outputs, old.additional_secret_outputs)
+    changes = steps.compare(old.outputs, outputs)
+    new = replace(old, inputs=found.inputs, outputs=outputs, init_errors=errors)
+    if new == old:
+        deployment.counts[Op.SAME] += 1
+        return
+    deployment.recorder.change_old(old, replace(new, modified=began))
+    if changes:
+        await _report(deployment, old, Op.UPDATE, changes)
+    else:
+        deployment.counts[Op.SAME] += 1
+
+
+async def _report(deployment: Deployment, old: Resource, op: Op, changes: tuple[Change, ...]) -> None:
+    async with deployment.step(old, op, changes):
+        await deployment.recorder.commit()
+
+
+async def delete_unwanted(deployment: Deployment) -> None:
+    """After the program: delete what it did not register, and what its replacements left."""
+    targets = deployment.options.targets
+    doomed: list[Resource] = []
+    for old in deployment.recorder.old():
+        if targets and not urn.matches(old.urn, targets) and not (old.delete and old.urn in deployment.seen):
+            continue
+        doomed.append(old)
+    if targets:
+        doomed = _closed(deployment, doomed)
+    await delete_all(deployment, doomed)
+
+
+async def destroy(deployment: Deployment) -> None:
+    """Delete everything, or the targets with what needs them."""
+    everything = deployment.recorder.old()
+    targets = deployment.options.targets
+    chosen = [r for r in everything if not targets or urn.matches(r.urn, targets)]
+    await delete_all(deployment, _closed(deployment, chosen) if targets else chosen)
+
+
+def _closed(deployment: Deployment, chosen: Sequence[Resource]) -> list[Resource]:
+    """`chosen` with everything that needs it; an error unless dependents were asked for."""
+    everything = deployment.recorder.old()
+    urns = {r.urn for r in chosen}
+    more = steps.dependents(everything, urns)
+    if more and not deployment.options.target_dependents:
+        raise ResourceFailed(
+            f"it cannot be deleted alone: {more[0].urn} needs it",
+            urn=next(iter(sorted(urns & more[0].needs())), ""),
+            hint="add what needs it to the targets, or give --target-dependents",
+        )
+    urns |= {r.urn for r in more}
+    return [r for r in everything if r.urn in urns]
+
+
+async def delete_all(deployment: Deployment, doomed: Sequence[Resource]) -> None:
+    """Delete in reverse dependency order. Protected says what stops it, before anything is deleted."""
+    held = [r for r in doomed if r.protect and not r.delete and not r.pending_replacement]
+    if held:
+        names = ", ".join(r.urn for r in held)
+        raise Protected(f"protected, so not deleted: {names}", hint="remove `protect` in the program and run up first")
+    order = steps.deletion_order(doomed)
+    over = [asyncio.Event() for _ in order]
+    await deployment.together(
+        [
+            _delete(deployment, resource, over[at], [over[i] for i in sorted(before)])
+            for at, (resource, before) in enumerate(order)
+        ]
+    )
+
+
+async def _delete(
+    deployment: Deployment, resource: Resource, over: asyncio.Event, before: Sequence[asyncio.Event]
+) -> None:
+    """Delete one resource once those that need it are over; after a failure anywhere, no step begins."""
+    try:
+        for earlier in before:
+            await earlier.wait()
+        if resource.pending_replacement:
+            # It is gone already; only the state still names it.
+            deployment.recorder.change_old(resource, None)
+            await deployment.recorder.commit()
+            return
+        async with deployment.step(resource, Op.DELETE, (), counted=_counted(deployment, resource)):
+            await deployment.delete_outside(resource)
+            deployment.recorder.change_old(resource, None)
+            await deployment.recorder.commit()
+    finally:
+        over.set()
+
+
+def _counted(deployment: Deployment, resource: Resource) -> bool:
+    """The old one of a replacement is not counted: the replacement was."""
+    return not (resource.delete and resource.urn in deployment.seen)

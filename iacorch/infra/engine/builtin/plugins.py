@@ -1,0 +1,335 @@
+"""Provider plugins: find one, start it, call it, and say clearly when it fails.
+
+In: a package name. Out: `Plugin`, whose methods mirror Pulumi's ResourceProvider service with plain dicts
+(`proto/pulumi/provider.proto`). A plugin is looked for beside the running Python, on PATH and in Pulumi's own plugin
+folder; then in `bundled`, the table of plugins that iacorch brings along. Nothing is ever downloaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+import orjson
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
+
+from iacorch.infra.engine.builtin import child, urn, wire
+from iacorch.infra.engine.builtin.steps import Diff, compare, show
+from iacorch.infra.engine.builtin.wire import Props
+from iacorch.infra.engine.contract import Change
+from iacorch.infra.engine.errors import PluginDied, PluginMissing, ResourceFailed
+from iacorch.kit import limits
+from iacorch.kit.tasks import Tasks
+
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", limits.ENGINE_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", limits.ENGINE_MESSAGE_BYTES),
+)
+_DIED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
+
+def find(package: str, bundled: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> Sequence[str]:
+    """The command that starts the plugin of `package`. PluginMissing says where it was looked for."""
+    program = f"pulumi-resource-{package}"
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    if found := shutil.which(program, path=path):
+        return [found]
+    home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
+    for folder in sorted(home.glob(f"resource-{package}-v*"), key=_version, reverse=True):
+        if os.access(folder / program, os.X_OK):
+            return [str(folder / program)]
+    if package in bundled:
+        return bundled[package]
+    raise PluginMissing(
+        f"there is no provider plugin for the package {package!r}: {program} is neither on PATH nor in {home}",
+        hint="install the plugin there; the built-in engine downloads none, the Pulumi CLI does",
+    )
+
+
+def _version(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", folder.name.rpartition("-v")[2]))
+
+
+class HalfMade(ResourceFailed):
+    """A create, update or read ended with the resource there but not ready; it keeps its ID and is resumed."""
+
+    def __init__(self, reasons: Sequence[str], *, id_: str, outputs: Props, inputs: Props, urn: str) -> None:
+        super().__init__("; ".join(reasons) or "initialisation failed", urn=urn)
+        self.reasons, self.id, self.outputs, self.inputs = tuple(reasons), id_, outputs, inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a provider found; an empty ID means that the resource is gone."""
+
+    id: str
+    inputs: Props
+    outputs: Props
+
+
+class Plugin:
+    """One running provider plugin, configured or not."""
+
+    def __init__(self, package: str, process: child.Child, channel: Any) -> None:
+        self.package = package
+        self._process = process
+        self._channel = channel
+        self._stub = provider_pb2_grpc.ResourceProviderStub(channel)
+        self._secrets = self._references = self._preview = False
+        self.configured = False
+
+    async def handshake(self, engine_address: str, root: Path, program: Path) -> None:
+        """Optional in the protocol: an old plugin answers UNIMPLEMENTED."""
+        request = provider_pb2.ProviderHandshakeRequest(
+            engine_address=engine_address,
+            root_directory=str(root),
+            program_directory=str(program),
+            configure_with_urn=True,
+        )
+        try:
+            await self._stub.Handshake(request, timeout=limits.ENGINE_PLUGIN_START_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.UNIMPLEMENTED:
+                raise self._translate(error, "Handshake", "") from error
+
+    async def check_config(self, urn_: str, old: Props, new: Props) -> Props:
+        request = provider_pb2.CheckRequest(
+            urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_), olds=wire.encode(old), news=wire.encode(new)
+        )
+        answer = await self._call("CheckConfig", request, urn_, optional=True)
+        return new if answer is None else self._checked(answer, urn_, new)
+
+    async def diff_config(self, urn_: str, id_: str, old: Props, outputs: Props, new: Props) -> Diff:
+        request = provider_pb2.DiffRequest(
+            id=id_, urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
+            olds=wire.encode(outputs), news=wire.encode(new), old_inputs=wire.encode(old),
+        )  # fmt: skip
+        answer = await self._call("DiffConfig", request, urn_, optional=True)
+        unknown = provider_pb2.DiffResponse()
+        return _diff(answer or unknown, outputs, new, outputs)
+
+    async def configure(self, urn_: str, id_: str, inputs: Props) -> None:
+        """Give the plugin its configuration; with anything unknown it stays unconfigured (a preview)."""
+        if wire.has_unknown(inputs):
+            return
+        prefix = f"{self.package}:config:"
+        plain = wire.reveal(inputs)
+        variables = {prefix + key: _variable(value) for key, value in plain.items() if key != "version"}
+        request = provider_pb2.ConfigureRequest(
+            variables=variables, args=wire.encode(inputs), acceptSecrets=True, acceptResources=True,
+            sends_old_inputs=True, sends_old_inputs_to_delete=True,
+            id=id_, urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
+        )  # fmt: skip
+        answer = await self._call("Configure", request, urn_)
+        self._secrets, self._references = answer.acceptSecrets, answer.acceptResources
+        self._preview = answer.supportsPreview
+        self.configured = True
+
+    async def check(self, urn_: str, old: Props, new: Props, seed: bytes) -> Props:
+        """The inputs with defaults filled in; ResourceFailed lists what is wrong with them."""
+        if not self.configured:
+            return new
+        request = provider_pb2.CheckRequest(
+            urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
+            olds=self._out(old), news=self._out(new), randomSeed=seed,
+        )  # fmt: skip
+        return self._checked(await self._call("Check", request, urn_), urn_, new)
+
+    async def diff(
+        self, urn_: str, id_: str, *, old: Props, outputs: Props, new: Props, ignore: Sequence[str] = ()
+    ) -> Diff:
+        if not self.configured:
+            return Diff(True, changes=compare(old, new))
+        request = provider_pb2.DiffRequest(
+            id=id_, urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
+            olds=self._out(outputs), news=self._out(new), old_inputs=self._out(old), ignoreChanges=list(ignore),
+        )  # fmt: skip
+        return _diff(await self._call("Diff", request, urn_), old, new, outputs)
+
+    async def create(self, urn_: str, inputs: Props, *, timeout: float, preview: bool) -> tuple[str, Props]:
+        if preview and not (self.configured and self._preview):
+            return "", inputs if self.configured else {}
+        request = provider_pb2.CreateRequest(
+            urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
+            properties=self._out(inputs), timeout=timeout, preview=preview,
+        )  # fmt: skip
+        answer = await self._call("Create", request, urn_, seconds=_patience(timeout))
+        if not answer.id and not preview:
+            raise ResourceFailed(f"the provider {self.package} created it and gave no ID", urn=urn_)
+        return answer.id, self._in(answer.properties, inputs)
+
+    async def update(
+        self, urn_: str, id_: str, *, old: Props, outputs: Props, new: Props, ignore: Sequence[str], timeout: float,
+        preview: bool,
+    ) -> Props:  # fmt: skip
+        if preview and not (self.configured and self._preview):
+            return new if self.configured else {}
+        request = provider_pb2.UpdateRequest(
+            id=id_, urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_), olds=self._out(outputs),
+            news=self._out(new), old_inputs=self._out(old), timeout=timeout, ignoreChanges=list(ignore),
+            preview=preview,
+        )  # fmt: skip
+        answer = await self._call("Update", request, urn_, seconds=_patience(timeout))
+        return self._in(answer.properties, new)
+
+    async def delete(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float) -> None:
+        request = provider_pb2.DeleteRequest(
+            id=id_, urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
+            properties=self._out(outputs), old_inputs=self._out(inputs), timeout=timeout,
+        )  # fmt: skip
+        await self._call("Delete", request, urn_, seconds=_patience(timeout))
+
+    async def read(self, urn_: str, id_: str, *, inputs: Props, outputs: Props) -> Read:
+        """What is there now. With an empty ID: whatever the provider finds for this URN and these inputs."""
+        request = provider_pb2.ReadRequest(
+            id=id_, urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
+            properties=self._out(outputs), inputs=self._out(inputs),
+        )  # fmt: skip
+        answer = await self._call("Read", request, urn_)
+        found = wire.decode(answer.inputs) if answer.HasField("inputs") else inputs
+        return Read(answer.id, wire.keep_secret(found, inputs), self._in(answer.properties, outputs))
+
+    async def invoke(self, token: str, arguments: Props, *, preview: bool) -> tuple[Props, Sequence[Any]]:
+        request = provider_pb2.InvokeRequest(tok=token, args=self._out(arguments), preview=preview)
+        answer = await self._call("Invoke", request, token)
+        return wire.decode(getattr(answer, "return")), answer.failures
+
+    async def close(self) -> None:
+        await self._channel.close()
+        await self._process.stop()
+
+    def _out(self, props: Props) -> Any:
+        value: Any = props if self._secrets else wire.reveal(props)
+        return wire.encode(value if self._references else wire.without_references(value))
+
+    def _in(self, struct: Any, given: Props) -> Props:
+        outputs = wire.decode(struct)
+        return outputs if self._secrets else wire.keep_secret(outputs, given)
+
+    def _checked(self, answer: Any, urn_: str, given: Props) -> Props:
+        if answer.failures:
+            lines = [f"{f.property}: {f.reason}" if f.property else f.reason for f in answer.failures]
+            raise ResourceFailed("its inputs were refused: " + "; ".join(lines), urn=urn_)
+        inputs = wire.decode(answer.inputs)
+        return inputs if self._secrets else wire.keep_secret(inputs, given)
+
+    async def _call(
+        self, method: str, request: Any, urn_: str, *, seconds: float = limits.ENGINE_PLUGIN_CALL_SECONDS,
+        optional: bool = False,
+    ) -> Any:  # fmt: skip
+        try:
+            return await getattr(self._stub, method)(request, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            if optional and error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                return None
+            raise self._translate(error, method, urn_) from error
+
+    def _translate(self, error: grpc.aio.AioRpcError, method: str, urn_: str) -> Exception:
+        if (half := _half_made(error, urn_)) is not None:
+            return half
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ResourceFailed(f"the provider {self.package} did not finish {method} in time", urn=urn_)
+        if error.code() in _DIED:
+            said = f"; it said last:\n{self._process.tail}" if self._process.tail else ""
+            return PluginDied(
+                f"the provider plugin {self.package} ended during {method}" + (f" of {urn_}" if urn_ else "") + said,
+                hint="run the same command again: it looks first at what became of the operation",
+            )
+        return ResourceFailed(error.details() or f"{method} failed with {error.code().name}", urn=urn_)
+
+
+def _half_made(error: grpc.aio.AioRpcError, urn_: str) -> HalfMade | None:
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            status = status_pb2.Status.FromString(value)
+            for detail in status.details:
+                if detail.type_url.rpartition("/")[2].endswith("ErrorResourceInitFailed"):
+                    failed = provider_pb2.ErrorResourceInitFailed.FromString(detail.value)
+                    return HalfMade(
+                        list(failed.reasons),
+                        id_=failed.id,
+                        outputs=wire.decode(failed.properties),
+                        inputs=wire.decode(failed.inputs),
+                        urn=urn_,
+                    )
+    return None
+
+
+def _diff(answer: Any, old: Props, new: Props, outputs: Props) -> Diff:
+    """The provider's answer; where it does not know, inputs are compared. `outputs` serve to show old values."""
+    if answer.changes == provider_pb2.DiffResponse.DIFF_UNKNOWN:
+        changes = compare(wire.reveal(old), wire.reveal(new))
+        changed = bool(changes) or bool(answer.replaces)
+        return Diff(changed, tuple(answer.replaces), answer.deleteBeforeReplace, compare(old, new))
+    changed = answer.changes == provider_pb2.DiffResponse.DIFF_SOME
+    replaces = tuple(answer.replaces)
+    if answer.hasDetailedDiff or answer.detailedDiff:
+        shown = {c.path: c for c in compare(old, new)}
+        detailed = []
+        for path, item in sorted(answer.detailedDiff.items()):
+            name = provider_pb2.PropertyDiff.Kind.Name(item.kind)
+            known = shown.get(path) or Change(path, show(outputs.get(path)), show(new.get(path)))
+            detailed.append(Change(path, known.old, known.new, replaces=name.endswith("_REPLACE")))
+        forced = tuple(c.path for c in detailed if c.replaces)
+        return Diff(changed, (*replaces, *forced), answer.deleteBeforeReplace, tuple(detailed), tuple(answer.diffs))
+    changes = tuple(
+        Change(c.path, c.old, c.new, replaces=c.path.partition(".")[0] in replaces) for c in compare(old, new)
+    )
+    return Diff(changed, replaces, answer.deleteBeforeReplace, changes if changed else (), tuple(answer.diffs))
+
+
+def _variable(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _patience(timeout: float) -> float:
+    return timeout + limits.ENGINE_OPERATION_GRACE_SECONDS if timeout else limits.ENGINE_OPERATION_SECONDS
+
+
+class PluginHost:
+    """Starts plugins and ends them all when left."""
+
+    def __init__(
+        self, tasks: Tasks, bundled: Mapping[str, Sequence[str]], environment: Mapping[str, str], root: Path,
+        program: Path, on_line: Callable[[str, str], None],
+    ) -> None:  # fmt: skip
+        self._tasks, self._bundled, self._environment = tasks, bundled, environment
+        self._root, self._program, self._on_line = root, program, on_line
+        self._plugins: list[Plugin] = []
+        self.engine_address = ""
+
+    async def load(self, package: str) -> Plugin:
+        """Start the plugin of `package` and shake hands."""
+        argv = find(package, self._bundled, self._environment)
+        process = await child.start(
+            [*argv, self.engine_address], name=f"provider {package}", cwd=self._root, environment=self._environment
+        )
+        try:
+            async with asyncio.timeout(limits.ENGINE_PLUGIN_START_SECONDS):
+                port = await process.first_line()
+        except TimeoutError:
+            port = "nothing"
+        process.follow(self._tasks, lambda line: self._on_line(package, line))
+        if not port.isdigit():
+            await process.stop()
+            said = f"\n{process.tail}" if process.tail else ""
+            raise PluginDied(f"the provider plugin {argv[0]} did not start: it printed {port!r} for a port{said}")
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
+        plugin = Plugin(package, process, channel)
+        self._plugins.append(plugin)
+        await plugin.handshake(self.engine_address, self._root, self._program)
+        return plugin
+
+    async def close(self) -> None:
+        """End every plugin."""
+        plugins, self._plugins = self._plugins, []
+        await asyncio.gather(*(plugin.close() for plugin in plugins))

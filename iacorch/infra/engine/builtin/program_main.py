@@ -1,0 +1,100 @@
+"""Runs a Pulumi program in a process of its own. Started by path with the project's Python; imports only pulumi.
+
+In: the path of the program, then PROJECT STACK MONITOR PARALLEL DRY_RUN ROOT. Out: exit code 0, or 32 after the error
+was sent to the engine. The counterpart of the executor that comes with Pulumi's language host.
+"""
+
+import sys
+
+# Started by path, the first entry is this file's folder, whose modules must not shadow anybody's.
+sys.path.pop(0)
+
+import asyncio
+import json
+import logging
+import os
+import runpy
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+EXIT_TOLD = 32
+
+
+class Engine:
+    """The engine's service as the SDK calls it, without the debug messages that nobody asked for."""
+
+    def __init__(self, address: str) -> None:
+        import grpc
+        from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+
+        self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
+        self._debug = engine_pb2.DEBUG
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self._stub, method)
+
+    def Log(self, request: Any) -> Any:  # noqa: N802 the protocol's name
+        return self._stub.Log(request) if request.severity != self._debug else None
+
+
+def main() -> int:
+    program, project, stack, monitor, parallel, dry_run, root = sys.argv[1:8]
+    import pulumi
+    import pulumi.runtime
+
+    pulumi.runtime.set_all_config(
+        json.loads(os.environ["PULUMI_CONFIG"]), json.loads(os.environ["PULUMI_CONFIG_SECRET_KEYS"])
+    )
+    pulumi.runtime.configure(
+        pulumi.runtime.Settings(
+            project=project,
+            stack=stack,
+            monitor=monitor,
+            engine=Engine(monitor),
+            parallel=int(parallel),
+            dry_run=dry_run == "true",
+            organization="organization",
+            root_directory=root,
+        )
+    )
+    sys.argv = [program]
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what a failed program leaves unawaited is no news
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    executor = ThreadPoolExecutor(max_workers=max(1, int(parallel)) * 4)
+    loop.set_default_executor(executor)
+
+    def run() -> None:
+        runpy.run_path(program, run_name="__main__")
+
+    try:
+        loop.run_until_complete(pulumi.runtime.run_in_stack(run))
+    except pulumi.RunError as error:
+        pulumi.log.error(str(error))
+        return EXIT_TOLD
+    except Exception as error:  # noqa: BLE001 the outermost handler of a foreign program
+        pulumi.log.error(_describe(error, program))
+        return EXIT_TOLD
+    finally:
+        executor.shutdown(wait=True)
+        loop.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+def _describe(error: Exception, program: str) -> str:
+    """The error in one line, then where in the user's own code; the whole trace goes to stderr."""
+    traceback.print_exc()
+    home = os.path.abspath(program if os.path.isdir(program) else os.path.dirname(program))
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.abspath(f.filename).startswith(home)]
+    if isinstance(error, SyntaxError):
+        frames = []
+    lines = [f"{type(error).__name__}: {error}"]
+    lines += [f"  at {f.filename}:{f.lineno} in {f.name}" for f in reversed(frames)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""The state while a deployment runs, and its way to disk.
+
+Resources that the deployment has dealt with stand first, in the order in which they were finished; those it has not
+come to yet follow in their old order. So the file is in dependency order at every moment. Changes are made in
+synchronous stretches; `commit` returns once they are on disk. Commits that come while a write runs share the next
+one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from iacorch.infra.engine.builtin.state import Encoder, Pending, Resource, Snapshot
+from iacorch.kit.clock import Clock, rfc3339_micro
+
+
+class Recorder:
+    """Owns the snapshot of one running deployment. A preview gets no `write` and keeps everything in memory."""
+
+    def __init__(
+        self, snapshot: Snapshot, encoder: Encoder, clock: Clock, *, salt: str, write: Callable[[bytes], None] | None
+    ) -> None:
+        self._loaded = snapshot.resources
+        self._base: dict[int, Resource] = {id(resource): resource for resource in snapshot.resources}
+        self._done: dict[str, Resource] = {}
+        self._pending: dict[int, Pending] = dict(enumerate(snapshot.pending))
+        self._tickets = len(snapshot.pending)
+        self._encoder, self._clock, self._salt, self._write = encoder, clock, salt, write
+        self._changes = self._written = 0
+        self._writing = asyncio.Lock()
+        # One thread: a write that was abandoned by a cancelled waiter still ends before the next one begins.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
+
+    def find_old(self, urn: str) -> Resource | None:
+        """The living resource that was there before and has not been dealt with."""
+        return next((r for r in self._base.values() if r.urn == urn and not r.delete), None)
+
+    def find(self, urn: str) -> Resource | None:
+        """The resource as it is now."""
+        return self._done.get(urn) or self.find_old(urn)
+
+    def find_exact(self, urn: str, id_: str) -> Resource | None:
+        """The resource with this ID, old or new, also if it is about to be deleted."""
+        candidates = (*self.resources(), *self._loaded)
+        return next((r for r in candidates if r.urn == urn and r.id == id_), None)
+
+    def old(self) -> tuple[Resource, ...]:
+        """What has not been dealt with, in dependency order."""
+        return tuple(self._base.values())
+
+    def resources(self) -> Iterator[Resource]:
+        yield from self._done.values()
+        yield from self._base.values()
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(tuple(self.resources()), tuple(self._pending.values()), self._salt)
+
+    @property
+    def pending(self) -> tuple[tuple[int, Pending], ...]:
+        return tuple(self._pending.items())
+
+    def begin(self, kind: str, resource: Resource) -> int:
+        """Note an operation before it is asked for; the ticket ends it."""
+        self._tickets += 1
+        self._pending[self._tickets] = Pending(resource, kind)
+        self._changes += 1
+        return self._tickets
+
+    def end(self, ticket: int) -> None:
+        self._pending.pop(ticket, None)
+        self._changes += 1
+
+    def put(self, resource: Resource, *, instead_of: Resource | None = None, quietly: bool = False) -> None:
+        """Record a finished resource; `quietly` where it says nothing new, so that no write is needed for it."""
+        self._done[resource.urn] = resource
+        if instead_of is not None:
+            self._base.pop(self._key(instead_of), None)
+        self._changes += 0 if quietly else 1
+
+    def change_old(self, old: Resource, new: Resource | None) -> None:
+        """Alter, or drop, a resource that has not been dealt with; it keeps its place."""
+        key = self._key(old)
+        if new is None:
+            self._base.pop(key)
+        else:
+            self._base[key] = new
+        self._changes += 1
+
+    def adopt(self, resource: Resource) -> None:
+        """Add a resource to the old ones: what a crash left behind."""
+        self._base[id(resource)] = resource
+        self._loaded = (*self._loaded, resource)
+        self._changes += 1
+
+    def forget(self, urns: frozenset[str]) -> None:
+        """Drop dependencies on resources that are gone."""
+        for key, r in self._base.items():
+            if r.needs() & urns:
+                deps = {k: tuple(d for d in v if d not in urns) for k, v in r.property_dependencies.items()}
+                self._base[key] = replace(
+                    r,
+                    dependencies=tuple(d for d in r.dependencies if d not in urns),
+                    property_dependencies=deps,
+                    deleted_with="" if r.deleted_with in urns else r.deleted_with,
+                    parent="" if r.parent in urns else r.parent,
+                )
+        self._changes += 1
+
+    def touch(self) -> None:
+        """Ask for a write although nothing changed."""
+        self._changes += 1
+
+    async def commit(self) -> None:
+        """Return once everything recorded so far is on disk."""
+        wanted = self._changes
+        if self._write is None:
+            return
+        async with self._writing:
+            if self._written >= wanted:
+                return
+            now = self._changes
+            data = self._encoder.encode(
+                self.resources(), self._pending.values(), salt=self._salt, time=rfc3339_micro(self._clock.now())
+            )
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._write, data)
+            self._written = now
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+
+    def _key(self, resource: Resource) -> int:
+        for key, candidate in self._base.items():
+            if candidate is resource:
+                return key
+        raise AssertionError(f"{resource.urn} is not among the old resources")
