@@ -1,0 +1,186 @@
+"""A tiny provider of trivial resources, run as a plugin process: `python loop_provider.py [ENGINE_ADDRESS]`.
+
+Its world is a folder (environment LOOP_WORLD): one JSON file a resource, so tests see what really exists. Resources
+`loop:index:Thing` take `value` (updates), `key` (replaces), `token` (secret) and orders: `slow` seconds, `fail` text,
+`half` text (made but not ready), `die` (the process ends during create, after the thing was made). Package config
+`region` replaces the provider. Every call is one line in `calls.log`.
+"""
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, empty_pb2, json_format, struct_pb2
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
+
+WORLD = Path(os.environ["LOOP_WORLD"])
+SIG = "4dabf18193072939515e22adb298388d"
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return plain(value["value"]) if SIG in value and "value" in value else {k: plain(v) for k, v in value.items()}
+    return value
+
+
+def decode(struct: Any) -> dict[str, Any]:
+    props: dict[str, Any] = json_format.MessageToDict(struct)
+    return props
+
+
+def encode(props: dict[str, Any]) -> Any:
+    struct = struct_pb2.Struct()
+    json_format.ParseDict(props, struct)
+    return struct
+
+
+def note(method: str, urn: str = "") -> None:
+    with (WORLD / "calls.log").open("a") as file:
+        file.write(f"{method} {urn.rpartition('::')[2]}\n")
+
+
+def path_of(id_: str) -> Path:
+    return WORLD / f"{id_}.json"
+
+
+class Loop:
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def unimplemented(request: Any, context: Any) -> None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, method)
+
+        return unimplemented
+
+    def Handshake(self, request: Any, context: Any) -> Any:
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=True)
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        from pulumi.runtime.proto import plugin_pb2
+
+        return plugin_pb2.PluginInfo(version="1.0.0")
+
+    def CheckConfig(self, request: Any, context: Any) -> Any:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def DiffConfig(self, request: Any, context: Any) -> Any:
+        old, new = decode(request.olds), decode(request.news)
+        changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+        replaces = [k for k in changed if k == "region"]
+        some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
+        return provider_pb2.DiffResponse(changes=some, replaces=replaces, diffs=changed)
+
+    def Configure(self, request: Any, context: Any) -> Any:
+        note("Configure")
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=True)
+
+    def Check(self, request: Any, context: Any) -> Any:
+        news = decode(request.news)
+        failures = []
+        if "bad" in plain(news):
+            failures.append(provider_pb2.CheckFailure(property="bad", reason="this is not a property"))
+        return provider_pb2.CheckResponse(inputs=encode(news), failures=failures)
+
+    def Diff(self, request: Any, context: Any) -> Any:
+        old, new = plain(decode(request.old_inputs)), plain(decode(request.news))
+        ignored = {"slow", "fail", "half", "die"}
+        changed = [k for k in sorted({*old, *new} - ignored) if old.get(k) != new.get(k)]
+        replaces = [k for k in changed if k == "key"]
+        some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
+        detailed = {
+            k: provider_pb2.PropertyDiff(kind=5 if k in replaces else 4, inputDiff=True) for k in changed
+        }  # fmt: skip
+        return provider_pb2.DiffResponse(
+            changes=some, replaces=replaces, diffs=changed, deleteBeforeReplace=bool(new.get("single")),
+            detailedDiff=detailed, hasDetailedDiff=True,
+        )  # fmt: skip
+
+    def Create(self, request: Any, context: Any) -> Any:
+        props = decode(request.properties)
+        bare = plain(props)
+        if request.preview:
+            return provider_pb2.CreateResponse(properties=encode({**props, "address": UNKNOWN}))
+        note("Create", request.urn)
+        if bare.get("fail"):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, bare["fail"])
+        id_ = request.urn.rpartition("::")[2] + "-" + str(bare.get("key", "0"))
+        outputs = {**props, "address": f"10.0.0.{len(list(WORLD.glob('*.json')))}"}
+        path_of(id_).write_text(json.dumps({"urn": request.urn, "inputs": props, "outputs": outputs}))
+        if bare.get("die"):
+            os._exit(7)
+        if bare.get("slow"):
+            (WORLD / f"making-{id_}").touch()
+            time.sleep(float(bare["slow"]))
+        if bare.get("half"):
+            self._half(context, id_, outputs, bare["half"])
+        return provider_pb2.CreateResponse(id=id_, properties=encode(outputs))
+
+    def _half(self, context: Any, id_: str, outputs: dict[str, Any], reason: str) -> None:
+        detail = any_pb2.Any()
+        detail.Pack(provider_pb2.ErrorResourceInitFailed(id=id_, properties=encode(outputs), reasons=[reason]))
+        status = status_pb2.Status(code=13, message="not ready", details=[detail])
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.abort(grpc.StatusCode.INTERNAL, "not ready")
+
+    def Read(self, request: Any, context: Any) -> Any:
+        note("Read", request.urn)
+        found = path_of(request.id)
+        if not request.id:
+            mine = [f for f in WORLD.glob("*.json") if json.loads(f.read_text())["urn"] == request.urn]
+            if not mine:
+                return provider_pb2.ReadResponse()
+            found = mine[0]
+        if not found.exists():
+            return provider_pb2.ReadResponse()
+        thing = json.loads(found.read_text())
+        return provider_pb2.ReadResponse(
+            id=found.stem, inputs=encode(thing["inputs"]), properties=encode(thing["outputs"])
+        )
+
+    def Update(self, request: Any, context: Any) -> Any:
+        news = decode(request.news)
+        old = decode(request.olds)
+        outputs = {**news, "address": old.get("address", "")}
+        if not request.preview:
+            note("Update", request.urn)
+            if plain(news).get("fail"):
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, plain(news)["fail"])
+            path_of(request.id).write_text(json.dumps({"urn": request.urn, "inputs": news, "outputs": outputs}))
+        return provider_pb2.UpdateResponse(properties=encode(outputs))
+
+    def Delete(self, request: Any, context: Any) -> Any:
+        note("Delete", request.urn)
+        if plain(decode(request.properties)).get("sticky"):
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "it will not go")
+        path_of(request.id).unlink(missing_ok=True)
+        return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:
+        args = decode(request.args)
+        return provider_pb2.InvokeResponse(**{"return": encode({"twice": str(args.get("text", "")) * 2})})
+
+    def Cancel(self, request: Any, context: Any) -> Any:
+        return empty_pb2.Empty()
+
+
+def main() -> None:
+    server = grpc.server(ThreadPoolExecutor(max_workers=32))
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Loop(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    main()
