@@ -1,0 +1,209 @@
+"""How a deployment looks: JSON lines, plain lines, or a live display. Takes events, prints.
+
+Every form says the same things: a line when a step ends (what happened, to what, how long), what programs and providers
+say, a summary and the outputs at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+import click
+import orjson
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+from iacorch.infra.engine import contract
+from iacorch.infra.engine.contract import Diagnostic, Event, Op, ResourceDone, ResourcePre, Result, Severity
+
+_SIGNS: Final = {
+    Op.CREATE: ("+", "green", "created"),
+    Op.UPDATE: ("~", "yellow", "updated"),
+    Op.REPLACE: ("±", "magenta", "replaced"),
+    Op.DELETE: ("-", "red", "deleted"),
+    Op.READ: (">", "cyan", "read"),
+    Op.REFRESH: (">", "cyan", "read"),
+    Op.SAME: (" ", "white", "unchanged"),
+}
+_SHOWN: Final = 6
+
+
+class Progress(Protocol):
+    """A display of one deployment."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def hear(self, event: Event) -> None: ...
+
+    def finish(self, result: Result, *, show_secrets: bool) -> None: ...
+
+
+class JsonProgress:
+    """One object a line; `event` names its kind. Secret outputs are withheld unless asked for."""
+
+    def __init__(self, *, debug: bool) -> None:
+        self._debug = debug
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def hear(self, event: Event) -> None:
+        if _quiet(event, self._debug) or isinstance(event, contract.Summary):
+            return
+        self._print({"event": type(event).__name__, **dataclasses.asdict(event)})
+
+    def finish(self, result: Result, *, show_secrets: bool) -> None:
+        outputs = {k: o.value if show_secrets or not o.secret else "[secret]" for k, o in result.outputs.items()}
+        self._print(
+            {"event": "Result", "changes": result.changes, "outputs": outputs, "seconds": round(result.seconds, 3)}
+        )
+
+    def _print(self, item: dict[str, Any]) -> None:
+        click.echo(orjson.dumps(item, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+class PlainProgress:
+    """Plain lines, for logs."""
+
+    def __init__(self, title: str, stack: str, *, debug: bool) -> None:
+        self._title, self._stack, self._debug = title, stack, debug
+
+    def __enter__(self) -> Self:
+        click.echo(f"{self._title} {self._stack}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def hear(self, event: Event) -> None:
+        if _quiet(event, self._debug):
+            return
+        match event:
+            case ResourcePre(urn=urn, type=type_, op=op) if op in (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE):
+                if not _component(type_):
+                    self.line(f"  . {op} {label(urn)}")
+            case ResourceDone(op=Op.SAME | Op.REFRESH, error=""):
+                pass
+            case ResourceDone():
+                sign, colour, _ = _SIGNS[event.op]
+                text = f"  {sign} {label(event.urn)}  {describe(event)}"
+                self.line(click.style(f"  ! {text.strip()}", fg="red") if event.error else click.style(text, fg=colour))
+            case Diagnostic(severity=severity, message=message, urn=urn):
+                about = f"{label(urn)}: " if urn else ""
+                self.line(f"    {severity + ': ' if severity is not Severity.INFO else ''}{about}{message}")
+            case contract.Progress(message=message):
+                self.line(f"  {message} ...")
+            case _:
+                pass
+
+    def line(self, text: str) -> None:
+        click.echo(text)
+
+    def finish(self, result: Result, *, show_secrets: bool) -> None:
+        self.line(f"{summary(result)} in {result.seconds:.1f} s")
+        if result.outputs:
+            self.line("outputs:")
+            width = max(len(key) for key in result.outputs)
+            for key, output in sorted(result.outputs.items()):
+                value = "[secret]" if output.secret and not show_secrets else _text(output.value)
+                self.line(f"  {key:<{width}}  {value}")
+
+
+class RichProgress(PlainProgress):
+    """The same lines, and below them what is running now, each with its clock."""
+
+    def __init__(self, title: str, stack: str, *, debug: bool) -> None:
+        super().__init__(title, stack, debug=debug)
+        self._console = Console(highlight=False)
+        self._running: dict[str, Spinner] = {}
+        self._live = Live(console=self._console, transient=True, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case ResourcePre() if not _component(event.type):
+                self._running[event.urn] = Spinner("dots", f"{event.op} {label(event.urn)}")
+            case ResourceDone():
+                self._running.pop(event.urn, None)
+                super().hear(event)
+            case ResourcePre():
+                pass
+            case contract.Progress(message=message):
+                self._running[""] = Spinner("dots", message)
+            case _:
+                super().hear(event)
+        table = Table.grid()
+        for spinner in list(self._running.values())[-_SHOWN:]:
+            table.add_row(spinner)
+        if len(self._running) > _SHOWN:
+            table.add_row(f"  and {len(self._running) - _SHOWN} more")
+        self._live.update(table)
+
+    def line(self, text: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text.from_ansi(text))
+
+    def finish(self, result: Result, *, show_secrets: bool) -> None:
+        self._live.stop()
+        super().finish(result, show_secrets=show_secrets)
+
+
+def label(urn: str) -> str:
+    """`Type name` of a URN, short."""
+    parts = urn.split("::", 3)
+    if len(parts) < 4:
+        return urn
+    return f"{parts[2].rpartition('$')[2].rpartition(':')[2]} {parts[3]}"
+
+
+def describe(event: ResourceDone) -> str:
+    """What happened, what differed, how long."""
+    if event.error:
+        return f"{event.op} failed after {event.seconds:.1f} s: {event.error}"
+    words = [_SIGNS[event.op][2]]
+    if event.changes:
+        shown = [f"{c.path}{' (replaces)' if c.replaces else ''}" for c in event.changes[:_SHOWN]]
+        more = len(event.changes) - len(shown)
+        words.append("(" + ", ".join(shown) + (f" and {more} more" if more > 0 else "") + ")")
+    if event.seconds >= 0.1:
+        words.append(f"{event.seconds:.1f} s")
+    return " ".join(words)
+
+
+def summary(result: Result) -> str:
+    """The counts in one line."""
+    parts = [
+        f"{n} {_SIGNS[op][2]}" for op, n in sorted(result.changes.items(), key=lambda item: list(Op).index(item[0]))
+    ]
+    return ", ".join(part for part, n in zip(parts, result.changes.values(), strict=True) if n) or "nothing to do"
+
+
+def _component(type_: str) -> bool:
+    return type_ == "pulumi:pulumi:Stack" or type_.startswith("pulumi:providers:")
+
+
+def _quiet(event: Event, debug: bool) -> bool:
+    return isinstance(event, Diagnostic) and event.severity is Severity.DEBUG and not debug
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
