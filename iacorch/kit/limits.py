@@ -107,6 +107,7 @@ DNS_TCP_CONNECTIONS: Final = 128
 DNS_TCP_IDLE_SECONDS: Final = 10.0
 DNS_SNAPSHOT_SECONDS: Final = 5.0
 """How old the names on disk may be; they are read after a restart until the control plane answers."""
+
 # Deployment engine
 ENGINE_BACKUPS: Final = 50
 """States from before an update that are kept per stack; the oldest go."""
