@@ -72,6 +72,25 @@ RUNTIME_RELIST_SECONDS: Final = 60.0
 IMAGE_PULL_SECONDS: Final = 1_800.0
 CONTAINER_LOG_BYTES: Final = 10 * 1024 * 1024
 CONTAINER_LOG_FILES: Final = 3
+CRASH_BACKOFF_START_SECONDS: Final = 10.0
+CRASH_BACKOFF_MAX_SECONDS: Final = 300.0
+CRASH_FORGIVEN_SECONDS: Final = 600.0
+"""A container that ran this long is restarted at once again, as in Kubernetes."""
+IMAGE_BACKOFF_START_SECONDS: Final = 10.0
+IMAGE_BACKOFF_MAX_SECONDS: Final = 300.0
+SETBACK_START_SECONDS: Final = 0.5
+SETBACK_MAX_SECONDS: Final = 10.0
+"""Operations that failed for other reasons: a config map that is not there yet, a network that is not up yet."""
+EVENTS_WAITING: Final = 500
+EVENTS_REMEMBERED: Final = 1_000
+EVENT_MESSAGE_CHARACTERS: Final = 1_024
+STATUS_WRITERS: Final = 4
+"""Pod statuses on their way to the API at the same time."""
+CONFIG_REFRESH_SECONDS: Final = 30.0
+"""How often volumes of config maps and secrets are brought up to date."""
+KILL_AGAIN_SECONDS: Final = 5.0
+"""A container that still runs this long after SIGKILL is sent another one."""
+POST_START_SECONDS: Final = 120.0
 
 # Bootstrap
 SSH_CONNECT_SECONDS: Final = 5
