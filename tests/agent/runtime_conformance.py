@@ -189,9 +189,9 @@ class RuntimeConformance:
         )
         assert result.exit_code == 4
         result = await world.runtime.exec(
-            container, world.programs.exec_echo_hello, timeout_seconds=PATIENCE_SECONDS, output_bytes=3
+            container, world.programs.exec_echo_hello, timeout_seconds=PATIENCE_SECONDS, output_bytes=4
         )
-        assert (result.exit_code, result.output) == (0, b"hel")
+        assert (result.exit_code, result.output) == (0, b"hell")
 
     async def test_exec_that_takes_too_long_is_a_timeout(self, world: World) -> None:
         container = await world.container(await world.sandbox(), world.programs.forever)

@@ -1,0 +1,62 @@
+"""What this node promised to run, on disk.
+
+In: pods as they were accepted, with the status that was last reported. Out: the same after a restart of the agent, also
+while the API is away. One small file a pod; a file that cannot be read is put aside, because the API or the runtime
+will tell of its pod again. `pods.py` and the worker call it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import orjson
+import structlog
+
+from iacorch.api import objects
+from iacorch.api.objects import Object
+
+log = structlog.get_logger(__name__)
+
+
+class Journal:
+    """Writes are atomic: the file has the old content or the new."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._written: dict[str, bytes] = {}
+
+    def read(self) -> list[Object]:
+        """Every pod on record, in the order of their UIDs."""
+        found: list[Object] = []
+        if not self._folder.exists():
+            return found
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                content = file.read_bytes()
+                pod: Object = orjson.loads(content)
+                if objects.uid(pod) != file.stem:
+                    raise ValueError("the file does not hold the pod that its name says")
+            except (OSError, ValueError, AttributeError) as error:
+                log.warning("a journal entry cannot be read and is put aside", file=str(file), error=str(error))
+                file.rename(file.with_suffix(".broken"))
+                continue
+            self._written[file.stem] = content
+            found.append(pod)
+        return found
+
+    def put(self, pod: Object) -> None:
+        uid, content = objects.uid(pod), orjson.dumps(pod)
+        if self._written.get(uid) == content:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self._folder / f"{uid}.json"
+        fresh = file.with_suffix(".new")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            out.write(content)
+        fresh.replace(file)
+        self._written[uid] = content
+
+    def remove(self, uid: str) -> None:
+        (self._folder / f"{uid}.json").unlink(missing_ok=True)
+        self._written.pop(uid, None)
