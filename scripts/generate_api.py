@@ -60,6 +60,36 @@ STREAMS = {
     ]
 }
 
+#: Types that are reached from no kind's row: bodies of subresources and requests, and the answer to errors.
+EXTRA_TYPES = [
+    "io.k8s.api.autoscaling.v1.Scale",
+    "io.k8s.api.policy.v1.Eviction",
+    "io.k8s.api.core.v1.Binding",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
+]
+
+#: Types that JSON writes as a plain value.
+SCALARS = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "intstr",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "time",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "microtime",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "any",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": "any",
+}
+
+#: Optional numbers and booleans whose zero means absent. Everywhere else an optional zero was written on purpose
+#: (`replicas: 0`). No published package says which is which; the API reference's "defaults to 0/false" does.
+ZERO_IS_ABSENT = frozenset(
+    """
+    availableReplicas count denied deprecatedCount failureThreshold fullyLabeledReplicas generation
+    healthCheckNodePort hostIPC hostNetwork hostPID hostPort initialDelaySeconds minReadySeconds nodePort
+    observedGeneration paused periodSeconds publishNotReadyAddresses readOnly readyReplicas signal sizeBytes stdin
+    stdinOnce successThreshold timeoutSeconds tty unavailableReplicas unschedulable updatedReplicas
+    """.split()  # noqa: SIM905 - a list of sixty quoted names is harder to read
+)
+
 VERBS = {
     "delete": "delete",
     "deletecollection": "deletecollection",
@@ -142,15 +172,134 @@ def kinds(models: Path) -> bytes:
     return b"[\n" + b",\n".join(dump(row).rstrip() for row in rows) + b"\n]\n"
 
 
-def generate(models: Path, field_numbers: Path | None) -> dict[str, bytes]:
+def short(name: str) -> str:
+    """`io.k8s.api.core.v1.Pod` -> `core.v1.Pod`; `io.k8s.apimachinery.pkg.apis.meta.v1.X` -> `meta.v1.X`."""
+    return ".".join(name.split(".")[-3:])
+
+
+class Schemas:
+    """Walks the published definitions from the served kinds and writes one line a field.
+
+    A field's line is `[] or {} for lists and maps` + type, then words: `!` required, `#N` its wire number, `zero` when
+    its zero means absent, `list=TYPE:KEYS`, `map=atomic`, `merge=KEY` (or `merge` for lists of values), `retain`.
+    """
+
+    def __init__(self, definitions: dict[str, Any], numbers: dict[str, Any]) -> None:
+        self._definitions, self._numbers = definitions, numbers
+        self.types: dict[str, dict[str, str]] = {}
+        self.inline: dict[str, dict[str, str]] = {}
+        self.kinds: dict[str, str] = {}
+
+    def add(self, full: str) -> None:
+        if short(full) in self.types:
+            return
+        definition = self._definitions[full]
+        self.types[short(full)] = {}
+        properties = definition.get("properties", {})
+        wire = {name: int(number) for number, (name, _) in self._wire(full).items()}
+        fields = {}
+        for field, schema in properties.items():
+            fields[field] = self._line(field, schema, field in definition.get("required", ()), wire.get(field))
+        self.types[short(full)] = fields
+        self._inline(full, fields)
+        for entry in definition.get("x-kubernetes-group-version-kind", ()):
+            key = f"{api_version(entry['group'], entry['version'])}/{entry['kind']}"
+            if not short(full).startswith("meta."):
+                self.kinds[key] = short(full)
+
+    def _wire(self, full: str) -> dict[str, Any]:
+        return self._numbers.get(full.replace("io.k8s.", "k8s.io.", 1), {})
+
+    def _line(self, field: str, schema: dict[str, Any], required: bool, number: int | None) -> str:
+        shape, item = "", schema
+        if "items" in schema:
+            shape, item = "[]", schema["items"]
+        elif "additionalProperties" in schema:
+            shape, item = "{}", schema["additionalProperties"]
+            if "items" in item:  # a map of lists: string lists in user information
+                shape, item = "{}[]", item["items"]
+        name = self._type(item)
+        words = [shape + name]
+        if required:
+            words.append("!")
+        elif name in ("int32", "int64", "bool") and not shape and field in ZERO_IS_ABSENT:
+            words.append("zero")
+        if number is not None:
+            words.append(f"#{number}")
+        if kind := schema.get("x-kubernetes-list-type"):
+            keys = ",".join(schema.get("x-kubernetes-list-map-keys", ()))
+            words.append(f"list={kind}:{keys}" if keys else f"list={kind}")
+        referred = self._definitions.get(item.get("$ref", "").rpartition("/")[2], {})
+        if kind := schema.get("x-kubernetes-map-type") or referred.get("x-kubernetes-map-type"):
+            words.append(f"map={kind}")
+        strategy = schema.get("x-kubernetes-patch-strategy", "").split(",")
+        if "merge" in strategy:
+            key = schema.get("x-kubernetes-patch-merge-key")
+            words.append(f"merge={key}" if key else "merge")
+        if "retainKeys" in strategy:
+            words.append("retain")
+        return " ".join(words)
+
+    def _type(self, schema: dict[str, Any]) -> str:
+        if "$ref" in schema:
+            full = schema["$ref"].rpartition("/")[2]
+            if full in SCALARS:
+                return SCALARS[full]
+            self.add(full)
+            return short(full)
+        kinds = schema.get("type", "object")
+        kind = next(entry for entry in ([kinds] if isinstance(kinds, str) else kinds) if entry != "null")
+        match kind:
+            case "integer":
+                return str(schema.get("format", "int64"))
+            case "number":
+                return "double"
+            case "boolean":
+                return "bool"
+            case "string":
+                return {"byte": "byte", "date-time": "time"}.get(schema.get("format", ""), "string")
+            case _:
+                return "any"
+
+    def _inline(self, full: str, fields: dict[str, str]) -> None:
+        """Messages that JSON flattens into their parent: their fields are the parent's, under numbers of their own."""
+        for number, (name, type_) in self._wire(full).items():
+            if name in fields or not type_.startswith("k8s.io."):
+                continue
+            inner = {entry: int(at) for at, (entry, _) in self._numbers[type_].items()}
+            alias = short(type_)
+            lines = {entry: f"{fields[entry].split(' #')[0]} #{at}" for entry, at in inner.items() if entry in fields}
+            self.inline.setdefault(short(full), {})[number] = f"{short(full)}+{alias}"
+            self.types[f"{short(full)}+{alias}"] = lines
+
+
+def schemas(models: Path, field_numbers: Path) -> bytes:
+    folder = models / "kubernetes_validate" / "kubernetes-json-schema" / "v1.37.0-local"
+    definitions = orjson.loads((folder / "_definitions.json").read_bytes())["$defs"]
+    found = Schemas(definitions, orjson.loads(field_numbers.read_bytes()))
+    wanted = {(entry["api"], entry["kind"]) for entry in KINDS}
+    for full, definition in sorted(definitions.items()):
+        for entry in definition.get("x-kubernetes-group-version-kind", ()):
+            if (api_version(entry["group"], entry["version"]), entry["kind"]) in wanted:
+                found.add(full)
+    for full in EXTRA_TYPES:
+        found.add(full)
+    lines = [
+        f"{orjson.dumps(name).decode()}:{dump(found.types[name]).decode().rstrip()}" for name in sorted(found.types)
+    ]
+    head = f'"kinds":{dump(found.kinds).decode().rstrip()},\n"inline":{dump(found.inline).decode().rstrip()}'
+    return ("{" + head + ',\n"types":{\n' + ",\n".join(lines) + "\n}}\n").encode()
+
+
+def generate(models: Path, field_numbers: Path) -> dict[str, bytes]:
     """File name -> content."""
-    return {"kinds.json": kinds(models)}
+    return {"kinds.json": kinds(models), "schema.json": schemas(models, field_numbers)}
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--models", type=Path, required=True)
-    arguments.add_argument("--field-numbers", type=Path)
+    arguments.add_argument("--field-numbers", type=Path, required=True)
     arguments.add_argument("--check", action="store_true")
     options = arguments.parse_args()
     different = []

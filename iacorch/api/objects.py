@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
+from iacorch.kit import limits
 from iacorch.kit.clock import parse_rfc3339, rfc3339
 
 Object: TypeAlias = dict[str, Any]
@@ -209,6 +210,21 @@ def deep_copy(value: T) -> T:
     if isinstance(value, list):
         return [deep_copy(entry) for entry in value]  # type: ignore[return-value]
     return value
+
+
+def too_deep(value: Any, limit: int = limits.JSON_DEPTH) -> bool:
+    """Are there more than `limit` objects and lists inside each other? Whatever recurses asks this first."""
+    level = [value]
+    for _ in range(limit + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def with_metadata(obj: Object, **fields: Any) -> Object:

@@ -16,6 +16,16 @@ STORE_HISTORY_REVISIONS: Final = 20_000
 STORE_WAL_BYTES: Final = 16 * 1024 * 1024
 """What the write-ahead log shrinks back to after a burst."""
 
+# API
+REPORTED_PROBLEMS: Final = 64
+"""Problems of one object that an answer lists; the rest would only make it longer."""
+JSON_PATCH_OPERATIONS: Final = 10_000
+"""As in Kubernetes' apiserver."""
+JSON_PATCH_COPIED_VALUES: Final = 200_000
+"""More than an object of `BODY_BYTES` usually holds."""
+JSON_DEPTH: Final = 96
+"""Objects and lists inside each other in a body: deeper than any kind goes, shallow enough for what recurses."""
+
 # Server
 BODY_BYTES: Final = 3 * 1024 * 1024
 """Largest request body, as in Kubernetes' apiserver."""

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iacorch.api import catalogue, schema, structure
+from iacorch.api.structure import Field, Type, type_named
+from iacorch.errors import BadRequest
+from tests.api import build
+
+PREFIX = 'Deployment in version "v1" cannot be handled as a Deployment: '
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (
+            ["spec", "replicas"],
+            "x",
+            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (
+            ["spec", "replicas"],
+            1.0,
+            "json: cannot unmarshal number 1.0 into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (
+            ["spec", "template", "spec", "containers"],
+            {},
+            "json: cannot unmarshal object into Go struct field PodSpec.spec.template.spec.containers"
+            " of type []v1.Container",
+        ),
+        (
+            ["spec", "template", "spec", "containers", 0, "args"],
+            [1],
+            "json: cannot unmarshal number into Go struct field Container.spec.template.spec.containers.args"
+            " of type string",
+        ),
+        (
+            ["metadata", "labels"],
+            "x",
+            "json: cannot unmarshal string into Go struct field ObjectMeta.metadata.labels of type map[string]string",
+        ),
+        (
+            ["spec", "template", "spec", "containers", 0, "resources"],
+            {"limits": {"cpu": "1x"}},
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+        (
+            ["metadata", "creationTimestamp"],
+            "now",
+            'parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006"',
+        ),
+        (["spec", "foo"], 1, 'strict decoding error: unknown field "spec.foo"'),
+        (
+            ["spec", "template", "spec", "containers", 0, "imag"],
+            1,
+            'strict decoding error: unknown field "spec.template.spec.containers[0].imag"',
+        ),
+    ],
+)
+def test_the_decoder_complains_like_kubernetes(path: list[Any], value: Any, words: str) -> None:
+    obj = build.deployment()
+    target: Any = obj
+    for part in path[:-1]:
+        target = target[part]
+    target[path[-1]] = value
+    with pytest.raises(BadRequest) as caught:
+        schema.decode(catalogue.DEPLOYMENT, obj, "Strict")
+    assert caught.value.message == PREFIX + words
+
+
+def test_unknown_fields_are_dropped_with_a_warning_or_in_silence() -> None:
+    obj = build.deployment(foo=1)
+    warned = schema.decode(catalogue.DEPLOYMENT, obj, "Warn")
+    assert warned.warnings == ('unknown field "spec.foo"',)
+    assert "foo" not in warned.obj["spec"]
+    assert schema.decode(catalogue.DEPLOYMENT, obj, "Ignore").warnings == ()
+    assert "foo" in obj["spec"]
+
+
+def test_null_is_absent() -> None:
+    obj = build.deployment(replicas=None)
+    obj["metadata"]["creationTimestamp"] = None
+    decoded = schema.decode(catalogue.DEPLOYMENT, obj, "Strict")
+    assert "replicas" not in decoded.obj["spec"]
+    assert "creationTimestamp" not in decoded.obj["metadata"]
+
+
+def test_missing_fields_are_reported_with_their_paths_but_not_in_status() -> None:
+    obj = build.deployment()
+    del obj["spec"]["template"]["spec"]["containers"][0]["name"]
+    del obj["spec"]["selector"]
+    missing = schema.decode(catalogue.DEPLOYMENT, obj).missing
+    assert [cause.field for cause in missing] == ["spec.template.spec.containers[0].name", "spec.selector"]
+    pod = build.pod() | {"status": {"containerStatuses": [{"name": "c"}]}}
+    assert schema.decode(catalogue.POD, pod).missing == ()
+
+
+def test_what_is_no_object_is_a_bad_request() -> None:
+    with pytest.raises(BadRequest, match="cannot unmarshal array into Go value"):
+        schema.decode(catalogue.POD, [])
+
+
+def test_free_form_content_is_bounded_in_depth() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(500):
+        deep = {"a": deep}
+    pod = build.pod()
+    pod["metadata"]["managedFields"] = [{"fieldsV1": deep}]
+    with pytest.raises(BadRequest):
+        schema.decode(catalogue.POD, pod)
+    pod["metadata"]["managedFields"] = [{"fieldsV1": {"f:spec": {"f:x": {}}}}]
+    assert schema.decode(catalogue.POD, pod, "Strict").obj == pod
+
+
+def test_bodies_of_subresources_are_checked_too() -> None:
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": "x"}}
+    with pytest.raises(BadRequest, match=r"ScaleSpec\.spec\.replicas of type int32"):
+        schema.decode_as("autoscaling/v1", "Scale", scale)
+    assert schema.decode_as("v1", "DeleteOptions", {"gracePeriodSeconds": 0}).obj == {"gracePeriodSeconds": 0}
+
+
+WRONG = st.sampled_from([None, "x", "", 1, -1, 2**40, 1.0, 1.5, True, [], {}, [None], ["x"], {"x": None}, {"x": "y"}])
+SCALARS: dict[str, st.SearchStrategy[Any]] = {
+    "string": st.text(max_size=3),
+    "bool": st.booleans(),
+    "int32": st.integers(0, 9),
+    "int64": st.integers(0, 9),
+    "double": st.floats(0, 1),
+    "byte": st.just("YQ=="),
+    "time": st.just("2026-01-02T03:04:05Z"),
+    "microtime": st.just("2026-01-02T03:04:05.000000Z"),
+    "quantity": st.sampled_from(["1", "100m", 2, 0.5]),
+    "intstr": st.sampled_from(["50%", 3]),
+    "any": st.just({}),
+}
+
+
+@st.composite
+def values(draw: st.DrawFn, type_: Type, depth: int = 0) -> dict[str, Any]:
+    """An object of a type, now and then with something wrong in it."""
+    result: dict[str, Any] = {}
+    for field in type_.fields.values():
+        if draw(st.integers(0, 3 if depth < 3 else 12)) == 0 or (field.required and draw(st.booleans())):
+            result[field.name] = draw(WRONG) if draw(st.integers(0, 15)) == 0 else draw(field_values(field, depth))
+    if draw(st.integers(0, 30)) == 0:
+        result["unheardOf"] = 1
+    return result
+
+
+def field_values(field: Field, depth: int) -> st.SearchStrategy[Any]:
+    if field.is_scalar:
+        one = SCALARS[field.type]
+    elif depth > 3:
+        one = st.just({})
+    else:
+        one = values(type_named(field.type), depth + 1)
+    match field.shape:
+        case "[]":
+            return st.lists(one, max_size=2)
+        case "{}":
+            return st.dictionaries(st.text(max_size=2), one, max_size=2)
+        case "{}[]":
+            return st.dictionaries(st.text(max_size=2), st.lists(one, max_size=2), max_size=2)
+        case _:
+            return one
+
+
+@given(values(type_named("core.v1.Service")) | values(type_named("meta.v1.ObjectMeta")).map(lambda m: {"metadata": m}))
+def test_the_compiled_check_and_the_walk_agree(obj: dict[str, Any]) -> None:
+    service = type_named("core.v1.Service")
+    walk = schema._Walk()
+    clean = walk.message(service, obj, "", "")
+    fine = not (walk.mistyped or walk.unknown or walk.missing) and clean == obj
+    if schema._gate(service.name).is_valid(obj):
+        assert fine
+    elif not walk.mistyped:
+        again = schema._Walk()
+        assert again.message(service, clean, "", "") == clean
+        assert not again.unknown
+
+
+def test_every_kind_of_the_catalogue_has_a_structure() -> None:
+    for kind in catalogue.builtin():
+        assert structure.type_of(kind) is not None, kind
+        for sub in kind.subresources:
+            if sub.kind not in ("PodAttachOptions", "PodExecOptions", "PodPortForwardOptions"):
+                version = f"{sub.group}/{sub.version}" if sub.group else sub.version
+                assert structure.type_for(version, sub.kind) is not None, sub
