@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "refresh": ("iacorch.cli.deploy:refresh", "Read what is really there into the state."),
     "destroy": ("iacorch.cli.deploy:destroy", "Delete everything that the stack made."),
     "stack": ("iacorch.cli.stack:stack", "Stacks: ls, init, select, output, history, export, import, unlock, rm."),
+    "image": ("iacorch.cli.image:image", "Images without a registry: node, build, load."),
     "config": ("iacorch.cli.config:config", "Configuration of a stack: set, get, rm, ls."),
 }
 

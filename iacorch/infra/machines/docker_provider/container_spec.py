@@ -12,6 +12,8 @@ from typing import Any, Final
 
 _MIB: Final = 1024 * 1024
 _NANOSECONDS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_OPEN_PATHS: Final = "systempaths=unconfined"
+"""A security option that clients translate: the engine itself knows only lists of paths."""
 
 Inputs = Mapping[str, Any]
 
@@ -87,6 +89,8 @@ def nanoseconds(text: str) -> int:
 
 def _host_config(inputs: Inputs) -> dict[str, Any]:
     capabilities = inputs.get("capabilities") or {}
+    security = list(inputs.get("securityOpts") or [])
+    open_paths = _OPEN_PATHS in security
     volumes = inputs.get("volumes") or []
     return _given(
         {
@@ -96,7 +100,9 @@ def _host_config(inputs: Inputs) -> dict[str, Any]:
             "ReadonlyRootfs": inputs.get("readOnly"),
             "CapAdd": capabilities.get("adds"),
             "CapDrop": capabilities.get("drops"),
-            "SecurityOpt": inputs.get("securityOpts"),
+            "SecurityOpt": [option for option in security if option != _OPEN_PATHS],
+            "MaskedPaths": [] if open_paths else None,
+            "ReadonlyPaths": [] if open_paths else None,
             "CgroupnsMode": inputs.get("cgroupnsMode"),
             "CgroupParent": inputs.get("cgroupParent"),
             "IpcMode": inputs.get("ipcMode"),

@@ -6,10 +6,12 @@ about 20 s from the package sources that this host itself uses, so it works wher
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +26,7 @@ PROBE_SECONDS: Final = 5
 EXCLUDED: Final = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
-def ensure_base(progress: Progress) -> str:
+def ensure_base(progress: Progress, labels: Mapping[str, str] | None = None) -> str:
     """A reference to a Debian 12 base image that is present. Raises ImageFailed saying what to do."""
     for reference in (OFFICIAL, MADE):
         if image_id(reference):
@@ -36,10 +38,10 @@ def ensure_base(progress: Progress) -> str:
             return OFFICIAL
         except ImageFailed as error:
             progress(f"not pulled ({error.message.splitlines()[-1].strip()}); making it from packages")
-    return make_base(progress)
+    return make_base(progress, labels)
 
 
-def make_base(progress: Progress) -> str:
+def make_base(progress: Progress, labels: Mapping[str, str] | None = None) -> str:
     """Build the base from the host's own package sources. Needs Debian or Ubuntu and root."""
     _ensure_mmdebstrap(progress)
     with tempfile.TemporaryDirectory(prefix="iacorch-image-") as folder:
@@ -50,14 +52,32 @@ def make_base(progress: Progress) -> str:
         run([*command, SUITE, str(rootfs), *_sources()], timeout_seconds=600)
         progress("importing the base image")
         with rootfs.open("rb") as archive:
-            docker("import", "--change", 'CMD ["/bin/bash"]', "-", MADE, input_file=archive)
+            changes = [
+                'CMD ["/bin/bash"]',
+                *(f"LABEL {name}={json.dumps(value)}" for name, value in (labels or {}).items()),
+            ]
+            options = [option for change in changes for option in ("--change", change)]
+            docker("import", *options, "-", MADE, input_file=archive)
     return MADE
 
 
 def _sources() -> list[str]:
-    """Where packages come from: this host's own sources when it is a bookworm too, else mmdebstrap's default."""
-    release = Path("/etc/os-release").read_text(encoding="utf-8") if Path("/etc/os-release").exists() else ""
-    return [] if f"VERSION_CODENAME={SUITE}" in release else ["http://deb.debian.org/debian"]
+    """Where packages come from: the archives of this suite that the host's apt uses, else mmdebstrap's default."""
+    return apt_sources(run(["apt-get", "indextargets", "Created-By: Packages"]), SUITE)
+
+
+def apt_sources(index_targets: str, suite: str) -> list[str]:
+    """The lines of sources.list for Debian's own archives of `suite` in what `apt-get indextargets` prints. Pure.
+
+    What else somebody configured on this host is left out, so that an image does not depend on it.
+    """
+    components: dict[tuple[str, str], list[str]] = {}
+    for paragraph in index_targets.split("\n\n"):
+        target = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line)
+        release = target.get("Release", "")
+        if target.get("Origin") == "Debian" and release.split("-", 1)[0] == suite:
+            components.setdefault((target["Repo-URI"].rstrip("/"), release), []).append(target["Component"])
+    return [f"deb {uri} {release} {' '.join(dict.fromkeys(found))}" for (uri, release), found in components.items()]
 
 
 def _ensure_mmdebstrap(progress: Progress) -> None:

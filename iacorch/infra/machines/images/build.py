@@ -34,12 +34,14 @@ def build(
     *,
     tag: str = "",
     arguments: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
     progress: Progress,
 ) -> str:
     """The reference of the built image: `repository:tag`, by default with the content's hash as tag.
 
-    A tag of your own is moved to the new content; the build is skipped while the content is the same. Raises
-    ImageFailed with the last lines of the build.
+    A tag of your own is moved to the new content; the build is skipped while the content is the same. `labels` are put
+    on what is built now (the base too, if it had to be made) and are no part of the content. Raises ImageFailed with
+    the last lines of the build.
     """
     if not (folder / "Dockerfile").is_file():
         raise ImageFailed(f"{folder} has no Dockerfile", hint="name the folder that holds the Dockerfile")
@@ -47,8 +49,9 @@ def build(
     exact = f"{repository}:{content_tag(folder, given)}"
     if image_id(exact) is None:
         if "BASE" not in given:
-            given["BASE"] = ensure_base(progress)
+            given["BASE"] = ensure_base(progress, labels)
         options = [option for name, value in given.items() for option in ("--build-arg", f"{name}={value}")]
+        options += [option for name, value in (labels or {}).items() for option in ("--label", f"{name}={value}")]
         progress(f"building {exact}")
         run(
             ["docker", "build", "--tag", exact, *options, str(folder)],
@@ -61,6 +64,11 @@ def build(
     return exact
 
 
-def node_image(progress: Progress) -> str:
+def node_reference() -> str:
+    """What the machine image of `stacks/local` is called, whether it is built already or not."""
+    return f"{NODE_REPOSITORY}:{content_tag(NODE_FOLDER, {})}"
+
+
+def node_image(progress: Progress, labels: Mapping[str, str] | None = None) -> str:
     """The reference of the machine image of `stacks/local`, built when it is not there."""
-    return build(NODE_FOLDER, NODE_REPOSITORY, progress=progress)
+    return build(NODE_FOLDER, NODE_REPOSITORY, labels=labels, progress=progress)
