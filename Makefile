@@ -16,6 +16,22 @@ $(VENV)/.ready: requirements/dev.txt requirements/uv.txt scripts/venv pyproject.
 .PHONY: venv
 venv: $(VENV)/.ready ## Make the virtual environment from the locked requirements
 
+.PHONY: up
+up: venv ## From an empty machine to an app that answers; again at any time
+	@scripts/up
+
+.PHONY: down
+down: ## Remove everything that `make up` made, and only that
+	@scripts/down
+
+.PHONY: demo
+demo: venv ## Tell the story on the fleet that `make up` made: scale, kill, roll out, undo, drift, mend
+	@. scripts/environment && python scripts/demo
+
+.PHONY: bench
+bench: venv ## Measure; print one table and write .iacorch/bench.json
+	@$(BIN)/python benchmarks/run.py
+
 .PHONY: check
 check: venv ## Format, lint, types, import contracts, spelling, playbooks
 	@scripts/check

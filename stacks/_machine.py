@@ -1,0 +1,72 @@
+"""A machine made of a container: systemd, sshd and, later, a Docker Engine of its own, without `--privileged`.
+
+Used by local.py. What a server has and a container has not is given here: capabilities, a writable cgroup tree (the
+host's: nested cgroup namespaces do not exist on cgroup v1), temporary file systems, disks for Docker.
+"""
+
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_docker as docker
+
+from iacorch.infra.machines.images.build import node_reference
+from iacorch.stack import SshKey
+
+CAPABILITIES = (
+    "NET_ADMIN",
+    "SYS_ADMIN",
+    "SYS_PTRACE",
+    "SYS_CHROOT",
+    "NET_RAW",
+    "MKNOD",
+    "DAC_READ_SEARCH",
+    "AUDIT_READ",
+    "SYSLOG",
+    "IPC_LOCK",
+    "SYS_NICE",
+    "SYS_BOOT",
+)
+
+
+class ContainerMachine(pulumi.ComponentResource):
+    """`publish` maps ports of the address `loopback` of this host to ports of the machine."""
+
+    def __init__(
+        self, name: str, *, network: docker.Network, key: SshKey, publish: Mapping[int, int], loopback: str
+    ) -> None:
+        super().__init__("iacorch:local:ContainerMachine", name)
+        child = pulumi.ResourceOptions(parent=self)
+        disks = {
+            path: docker.Volume(f"{name}-{path.rsplit('/', 1)[-1]}", opts=child)
+            for path in ("/var/lib/docker", "/var/lib/containerd")
+        }
+        container = docker.Container(
+            name,
+            image=node_reference(),
+            hostname=name,
+            envs=[pulumi.Output.concat("AUTHORIZED_KEY=", key.public_key)],
+            networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name, aliases=[name])],
+            ports=[
+                docker.ContainerPortArgs(ip=loopback, external=outside, internal=inside)
+                for outside, inside in publish.items()
+            ],
+            volumes=[
+                docker.ContainerVolumeArgs(host_path="/sys/fs/cgroup", container_path="/sys/fs/cgroup"),
+                *(
+                    docker.ContainerVolumeArgs(volume_name=disk.name, container_path=path)
+                    for path, disk in disks.items()
+                ),
+            ],
+            tmpfs={"/run": "", "/run/lock": "", "/tmp": "exec"},
+            cgroupns_mode="host",
+            capabilities=docker.ContainerCapabilitiesArgs(adds=list(CAPABILITIES)),
+            security_opts=["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"],
+            restart="unless-stopped",
+            stop_signal="SIGRTMIN+3",
+            # published ports cannot be held by the old machine and the new one at once
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        self.machine_id = container.id
+        self.address = container.network_datas.apply(lambda found: str(found[0].ip_address))
+        self.container_name = container.name
+        self.register_outputs({"address": self.address})

@@ -1,0 +1,49 @@
+"""The local fleet: a control plane and some workers, each a container that behaves like a small Debian server.
+
+Docker makes the machines, and from there on nothing is special: iacorch enters each by SSH, as it would enter a server
+in a rack or a cloud. Settings: `iacorch config set workers 3`.
+"""
+
+import pulumi
+import pulumi_docker as docker
+from _machine import ContainerMachine
+
+from iacorch.stack import Connection, ControlPlane, Node, SshKey
+
+config = pulumi.Config()
+workers = config.get_int("workers") or 2
+api_port = config.get_int("api_port") or 6443
+first_node_port = config.get_int("first_node_port") or 30080
+node_ports = range(first_node_port, first_node_port + 4)
+
+key = SshKey("administrator")
+network = docker.Network("fleet")
+
+
+def connection(machine: ContainerMachine) -> Connection:
+    return Connection(machine.address, private_key=key.private_key)
+
+
+# One machine runs the API, the controllers and the scheduler. People reach it at 127.0.0.1.
+server = ContainerMachine("control-plane", network=network, key=key, publish={api_port: 6443}, loopback="127.0.0.1")
+control_plane = ControlPlane(
+    "control-plane",
+    connection=connection(server),
+    machine_id=server.machine_id,
+    endpoint=f"127.0.0.1:{api_port}",
+)
+
+# The others run containers. Worker 1 publishes its NodePorts at 127.0.0.1, worker 2 at 127.0.0.2, and so on.
+nodes = {}
+for number in range(1, workers + 1):
+    name, loopback = f"worker-{number}", f"127.0.0.{number}"
+    machine = ContainerMachine(
+        name, network=network, key=key, publish={port: port for port in node_ports}, loopback=loopback
+    )
+    Node(name, connection=connection(machine), machine_id=machine.machine_id, control_plane=control_plane)
+    nodes[name] = {"machine": machine.container_name, "address": machine.address, "loopback": loopback}
+
+pulumi.export("kubeconfig", control_plane.kubeconfig)
+pulumi.export("api_endpoint", control_plane.api_endpoint)
+pulumi.export("nodes", nodes)
+pulumi.export("ssh_key", key.private_key)
