@@ -15,8 +15,25 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-IMAGE = "iacagent-busybox:1"
-_APPLETS = ("sh", "sleep", "echo", "true", "false", "cat", "httpd", "nc", "env", "id", "ls", "stat", "wget", "touch")
+IMAGE = "iacagent-busybox:2"
+_APPLETS = (
+    "sh",
+    "tail",
+    "grep",
+    "sleep",
+    "echo",
+    "true",
+    "false",
+    "cat",
+    "httpd",
+    "nc",
+    "env",
+    "id",
+    "ls",
+    "stat",
+    "wget",
+    "touch",
+)
 
 
 def engine_answers() -> bool:

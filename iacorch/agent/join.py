@@ -1,0 +1,190 @@
+"""How this machine becomes known to the control plane, and stays so.
+
+In: the server's URL and CA, a join token, the node's name, a folder. Out: an `Endpoint` with a client certificate whose
+key was made here and never leaves (0600). The composition root calls `identity` at the start, and again with
+`renew=True` when `due` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import orjson
+import structlog
+
+from iacorch.client.config import Endpoint
+from iacorch.client.http import HttpClient, error_of
+from iacorch.client.tunnel import JOIN_PATH
+from iacorch.errors import ApiError, ConfigError, Unauthorized, Unavailable
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock
+
+_RENEW_AT: Final = 2 / 3
+"""Of a certificate's life."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSettings:
+    server: str
+    ca_file: Path
+    token_file: Path | None
+    node_name: str
+    folder: Path
+
+
+async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False) -> Endpoint:
+    """The certificate on disk, or a new one from the server; waits for a server that does not answer.
+
+    Raises ConfigError when the files cannot be used or the server refuses the token.
+    """
+    ca = _read(settings.ca_file, "--ca")
+    kept = _kept(settings, ca)
+    if kept is not None and not renew and clock.now() < due(kept.certificate):
+        return kept
+    key = _key(settings.folder)
+    asking = kept if kept is not None and clock.now() < _end(kept.certificate) else _with_token(settings, ca)
+    pause = limits.INFORMER_BACKOFF_START_SECONDS
+    while True:
+        try:
+            certificate = await _ask(asking, settings.node_name, key)
+        except Unauthorized as error:
+            if asking.token:
+                raise ConfigError(
+                    f"the server refuses this token: {error.message}",
+                    where=str(settings.token_file),
+                    hint="copy the control plane's join token to this machine again",
+                ) from error
+            asking = _with_token(settings, ca)  # the certificate was not good any more
+        except Unavailable as error:
+            log.warning("waiting for the control plane", server=settings.server, error=error.message)
+            await clock.sleep(pause)
+            pause = min(pause * 2, limits.INFORMER_BACKOFF_MAX_SECONDS)
+        except ApiError as error:
+            raise ConfigError(f"the server does not let this node join: {error.message}", where="--server") from error
+        else:
+            write_private(settings.folder / "agent.crt", certificate)
+            log.info("got a client certificate", node=settings.node_name, renew_at=due(certificate).isoformat())
+            return Endpoint(settings.server, ca, certificate, key)
+
+
+def due(certificate: bytes) -> datetime:
+    """When a certificate is to be renewed."""
+    from cryptography import x509  # 8 MB that the agent does not need on most starts' hot path
+
+    found = x509.load_pem_x509_certificate(certificate)
+    life = found.not_valid_after_utc - found.not_valid_before_utc
+    return found.not_valid_before_utc + life * _RENEW_AT
+
+
+def _end(certificate: bytes) -> datetime:
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+
+async def _ask(endpoint: Endpoint, node_name: str, key: bytes) -> bytes:
+    body = orjson.dumps({"nodeName": node_name, "csr": _request(key, node_name).decode()})
+    headers = {"Content-Type": "application/json"}
+    try:
+        async with HttpClient(endpoint) as client, client.session.post(JOIN_PATH, data=body, headers=headers) as answer:
+            content = await answer.read()
+            if answer.status >= 400:
+                raise error_of(answer.status, _status(content))
+            return str(orjson.loads(content)["certificate"]).encode()
+    except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+        raise Unavailable(f"no answer from {endpoint.url}: {str(error) or type(error).__name__}") from error
+
+
+def _status(content: bytes) -> dict[str, object]:
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        found = None
+    return found if isinstance(found, dict) else {"message": content[:200].decode("utf-8", "replace")}
+
+
+def _with_token(settings: JoinSettings, ca: bytes) -> Endpoint:
+    if settings.token_file is None:
+        raise ConfigError("there is no certificate yet and no token to ask for one", where="--token-file")
+    return Endpoint(settings.server, ca, token=_read(settings.token_file, "--token-file").decode().strip())
+
+
+def _kept(settings: JoinSettings, ca: bytes) -> Endpoint | None:
+    """What is on disk, if it is whole and of this node and CA."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        certificate = (settings.folder / "agent.crt").read_bytes()
+        key = (settings.folder / "agent.key").read_bytes()
+        found = x509.load_pem_x509_certificate(certificate)
+        found.verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
+    except (OSError, ValueError, TypeError, InvalidSignature):
+        return None
+    names = found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    if not names or str(names[0].value) != f"system:node:{settings.node_name}":
+        return None
+    return Endpoint(settings.server, ca, certificate, key)
+
+
+def _key(folder: Path) -> bytes:
+    """The node's private key, made once."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    file = folder / "agent.key"
+    try:
+        content = file.read_bytes()
+        serialization.load_pem_private_key(content, None)
+        return content
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"is not a private key: {error}", where=str(file), hint="remove it to join anew") from error
+    content = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_private(file, content)
+    return content
+
+
+def _request(key: bytes, node_name: str) -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    private = serialization.load_pem_private_key(key, None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    subject = x509.Name(
+        [
+            x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "system:nodes"),
+            x509.NameAttribute(x509.NameOID.COMMON_NAME, f"system:node:{node_name}"),
+        ]
+    )
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(private, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM)
+
+
+def _read(path: Path, flag: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", where=flag) from error
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Atomically, readable by nobody else at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(path)

@@ -1,0 +1,210 @@
+"""The Node object of this machine, and the lease that says it is alive.
+
+In: what the machine is (`Machine`), what was asked for it (labels, taints), the state of the pod network. Out: a Node
+that is registered, whose status says what is true and is written only when it changes, and a Lease renewed every
+`limits.LEASE_RENEW_SECONDS`. The composition root runs it. What the objects contain is decided in pure functions.
+
+Who writes what on a Node: the agent everything here but `spec.podCIDR` and the condition Ready=Unknown (node lifecycle
+controller), and taints and labels that people set later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from iacorch import __version__
+from iacorch.agent.network.contract import NetworkState
+from iacorch.agent.runtime.contract import RuntimeInfo
+from iacorch.api import objects
+from iacorch.api.catalogue import LEASE, NODE
+from iacorch.api.objects import Object, set_condition
+from iacorch.client.contract import Client, PatchType
+from iacorch.client.informer import Informer
+from iacorch.errors import AlreadyExists, ApiError, NotFound
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock, rfc3339_micro
+from iacorch.kit.tasks import Tasks, keep_running
+
+LEASE_NAMESPACE: Final = "kube-node-lease"
+_PODS: Final = 110
+_RESERVED_MEMORY_BYTES: Final = 100 * 1024 * 1024
+_KUBERNETES: Final = "v1.37.0"
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What does not change while the agent runs."""
+
+    name: str
+    address: str
+    runtime: RuntimeInfo
+    disk_bytes: int = 0
+    hostname: str = ""
+    machine_id: str = ""
+    system_uuid: str = ""
+    boot_id: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Mapping[str, str], ...] = ()
+
+
+def labels_of(machine: Machine) -> dict[str, str]:
+    return {
+        "kubernetes.io/hostname": machine.name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": machine.runtime.architecture,
+        **machine.labels,
+    }
+
+
+def new_node(machine: Machine) -> Object:
+    """The object to register with."""
+    spec = {"taints": [dict(taint) for taint in machine.taints]} if machine.taints else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": machine.name, "labels": labels_of(machine)},
+        "spec": spec,
+    }
+
+
+def node_status(machine: Machine, network: NetworkState, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Equal to `previous` when nothing changed."""
+    runtime = machine.runtime
+    capacity = {
+        "cpu": str(runtime.cpus),
+        "memory": f"{runtime.memory_bytes // 1024}Ki",
+        "ephemeral-storage": f"{machine.disk_bytes // 1024}Ki",
+        "pods": str(_PODS),
+    }
+    left = max(runtime.memory_bytes - _RESERVED_MEMORY_BYTES, 0)
+    conditions = [dict(entry) for entry in previous.get("conditions") or ()]
+    for type_, reason, message in (
+        ("MemoryPressure", "AgentHasSufficientMemory", "agent has sufficient memory available"),
+        ("DiskPressure", "AgentHasNoDiskPressure", "agent has no disk pressure"),
+        ("PIDPressure", "AgentHasSufficientPID", "agent has sufficient PID available"),
+    ):
+        conditions = set_condition(conditions, type_, "False", reason=reason, message=message, now=now)
+    unavailable = "False" if network.ready else "True"
+    conditions = set_condition(
+        conditions, "NetworkUnavailable", unavailable, reason=network.reason, message=network.message, now=now
+    )
+    # Pods on the node's own network, and those that run, do not need the pod network: the node is ready without it.
+    conditions = set_condition(
+        conditions, "Ready", "True", reason="AgentReady", message="the agent is posting ready status", now=now
+    )
+    return {
+        **previous,
+        "capacity": capacity,
+        "allocatable": {**capacity, "memory": f"{left // 1024}Ki"},
+        "conditions": conditions,
+        "addresses": [
+            {"type": "InternalIP", "address": machine.address},
+            {"type": "Hostname", "address": machine.hostname or machine.name},
+        ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}},
+        "nodeInfo": {
+            "machineID": machine.machine_id,
+            "systemUUID": machine.system_uuid,
+            "bootID": machine.boot_id,
+            "kernelVersion": runtime.kernel,
+            "osImage": runtime.os_image,
+            "containerRuntimeVersion": runtime.version,
+            "kubeletVersion": f"{_KUBERNETES}+iacorch-{__version__}",
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": runtime.architecture,
+        },
+    }
+
+
+class NodeKeeper:
+    """`run` registers, then keeps status and lease; `registered` is set once the API has the node."""
+
+    def __init__(
+        self, client: Client, machine: Machine, clock: Clock, *, network_state: Callable[[], NetworkState]
+    ) -> None:
+        self.registered = asyncio.Event()
+        self._client, self._machine, self._clock, self._network_state = client, machine, clock, network_state
+        self._informer = Informer(client, NODE, field_selector=f"metadata.name={machine.name}", clock=clock)
+        self._uid = ""
+
+    async def run(self) -> None:
+        await self._register()
+        async with Tasks("node") as tasks:
+            tasks.spawn(self._informer.run(), name="informer")
+            tasks.spawn(keep_running(self._keep_lease, name="lease", clock=self._clock, max_seconds=2.0), name="lease")
+            await keep_running(self._keep_status, name="node status", clock=self._clock, max_seconds=5.0)
+
+    async def _register(self) -> None:
+        pause = limits.INFORMER_BACKOFF_START_SECONDS
+        while True:
+            try:
+                await self._create_or_adopt()
+            except ApiError as error:
+                log.warning("the node is not registered yet", error=error.message, again_in_seconds=pause)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, limits.INFORMER_BACKOFF_MAX_SECONDS)
+            else:
+                self.registered.set()
+                return
+
+    async def _create_or_adopt(self) -> None:
+        name, wanted = self._machine.name, labels_of(self._machine)
+        try:
+            found = await self._client.create(NODE, new_node(self._machine))
+            log.info("registered", node=name)
+        except AlreadyExists:
+            found = await self._client.get(NODE, "", name)
+            if wanted.items() - objects.labels(found).items():
+                found = await self._client.patch(NODE, "", name, {"metadata": {"labels": wanted}})
+        self._uid = objects.uid(found)
+        await self._renew()
+        await self._write_status(found)
+
+    async def _keep_status(self) -> None:
+        """Whenever the node in the API, or the network here, is not as it should be said."""
+        await self._informer.synced.wait()
+        while True:
+            node = self._informer.get("", self._machine.name)
+            if node is None:
+                await self._create_or_adopt()
+            else:
+                await self._write_status(node)
+            await self._clock.sleep(limits.NODE_STATUS_SECONDS)
+
+    async def _write_status(self, node: Object) -> None:
+        before = objects.status(node)
+        status = node_status(self._machine, self._network_state(), before, self._clock.now())
+        if status != before:
+            patch = {"status": status}
+            await self._client.patch(
+                NODE, "", self._machine.name, patch, patch_type=PatchType.STRATEGIC, subresource="status"
+            )
+
+    async def _keep_lease(self) -> None:
+        while True:
+            async with asyncio.timeout(limits.LEASE_CALL_SECONDS):
+                await self._renew()
+            await self._clock.sleep(limits.LEASE_RENEW_SECONDS)
+
+    async def _renew(self) -> None:
+        name = self._machine.name
+        spec = {
+            "holderIdentity": name,
+            "leaseDurationSeconds": int(limits.LEASE_LOST_SECONDS),
+            "renewTime": rfc3339_micro(self._clock.now()),
+        }
+        try:
+            await self._client.patch(LEASE, LEASE_NAMESPACE, name, {"spec": spec})
+        except NotFound:
+            owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": self._uid}
+            metadata = {"name": name, "namespace": LEASE_NAMESPACE, "ownerReferences": [owner]}
+            body = {"apiVersion": LEASE.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}
+            await self._client.create(LEASE, body)

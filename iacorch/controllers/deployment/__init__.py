@@ -1,1 +1,0 @@
-"""Deployment: rolls a template out over ReplicaSets. `plan` decides; `rolling`, `scaling`, `status` are its parts."""

@@ -1,1 +1,0 @@
-"""Pod garbage: pods that no agent will ever end. `plan` decides, `controller` is the edge."""

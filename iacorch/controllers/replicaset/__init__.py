@@ -1,1 +1,0 @@
-"""ReplicaSet: keeps a number of pods of one template. `plan` decides, `controller` is the edge."""

@@ -1,1 +1,0 @@
-"""Service accounts: every namespace has one called `default`."""

@@ -1,0 +1,319 @@
+"""`iacorch-agent`: what makes a machine a node.
+
+In: flags. Out: a node that runs pods, until SIGTERM, which ends this process and leaves every container running. This
+is the composition root: it makes the clock, the IDs, the client, the runtime and the network, hands each what it needs,
+and decides nothing itself. Read on in `iacorch.agent.pods`.
+
+argparse and not click: the agent has 60 MB, and every import counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from iacorch.agent import join
+from iacorch.agent.journal import Journal
+from iacorch.agent.logs import Logs
+from iacorch.agent.names import ClusterDns
+from iacorch.agent.network.contract import CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN, PodNetwork
+from iacorch.agent.network.node import NodeNetwork
+from iacorch.agent.node import Machine, NodeKeeper
+from iacorch.agent.pods import Pods
+from iacorch.agent.prober import SocketProber
+from iacorch.agent.references import References
+from iacorch.agent.reporter import Reporter
+from iacorch.agent.runtime.contract import RuntimeInfo
+from iacorch.agent.runtime.docker import DockerRuntime
+from iacorch.agent.tunnel import Tunnel
+from iacorch.agent.worker import Node
+from iacorch.client.config import Endpoint
+from iacorch.client.contract import Client
+from iacorch.client.http import HttpClient
+from iacorch.errors import ConfigError, IacorchError, RuntimeFailed
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock, SystemClock
+from iacorch.kit.ids import SystemIds
+from iacorch.kit.tasks import Tasks
+
+log = structlog.get_logger(__name__)
+
+
+class RunningNetwork(PodNetwork, Protocol):
+    """A pod network with a loop of its own."""
+
+    async def run(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the flags say."""
+
+    server: str
+    ca_file: Path
+    token_file: Path | None
+    node_name: str
+    node_address: IPv4Address
+    data_dir: Path
+    labels: dict[str, str] = field(default_factory=dict)
+    taints: tuple[dict[str, str], ...] = ()
+    docker_socket: str = "/var/run/docker.sock"
+
+
+MakeNetwork = Callable[[Settings, Client, Clock], RunningNetwork]
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    _set_up_logging(arguments.log_level)
+    os.umask(0o022)  # volumes are read by users other than root
+    try:
+        settings = Settings(
+            server=arguments.server,
+            ca_file=arguments.ca,
+            token_file=arguments.token_file,
+            node_name=arguments.node_name,
+            node_address=_address(arguments.node_ip),
+            data_dir=arguments.data_dir,
+            labels=_labels(arguments.labels),
+            taints=_taints(arguments.taints),
+            docker_socket=arguments.docker_socket,
+        )
+        with _only_one(settings.data_dir):
+            asyncio.run(serve(settings))
+    except IacorchError as error:
+        print(f"iacorch-agent: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)  # noqa: T201 - the last words of a command
+        sys.exit(1)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; start over, in this process, when the certificate was renewed."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    clock = SystemClock()
+    async with Tasks("main") as tasks:
+        stopped = tasks.spawn(stopping.wait())
+        work = tasks.spawn(_serve_for_ever(settings, clock))
+        await asyncio.wait({stopped, work}, return_when=asyncio.FIRST_COMPLETED)
+        _notify("STOPPING=1")
+
+
+async def _serve_for_ever(settings: Settings, clock: Clock) -> None:
+    joining = join.JoinSettings(
+        settings.server, settings.ca_file, settings.token_file, settings.node_name, settings.data_dir / "pki"
+    )
+    endpoint = await join.identity(joining, clock)
+    while True:
+        async with running(settings, endpoint, clock):
+            _notify("READY=1")
+            while clock.now() < join.due(endpoint.certificate):
+                await clock.sleep(limits.CERTIFICATE_CHECK_SECONDS)
+            endpoint = await join.identity(joining, clock, renew=True)
+
+
+def node_network(settings: Settings, client: Client, clock: Clock) -> RunningNetwork:
+    """The real one, on this machine's kernel."""
+    return NodeNetwork(
+        client,
+        node_name=settings.node_name,
+        node_address=settings.node_address,
+        data_dir=settings.data_dir,
+        clock=clock,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: Settings, endpoint: Endpoint, clock: Clock, *, make_network: MakeNetwork = node_network
+) -> AsyncIterator[Pods]:
+    """An agent that works inside the block, which is entered once the node is registered.
+
+    Containers of an agent that was here before are taken over first, whether or not the server answers.
+    """
+    data = settings.data_dir
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(HttpClient(endpoint))
+        runtime = await stack.enter_async_context(DockerRuntime(node=settings.node_name, socket=settings.docker_socket))
+        prober = await stack.enter_async_context(SocketProber(runtime))
+        machine = _machine(settings, await _runtime_info(runtime, clock))
+        network = make_network(settings, client, clock)
+        reporter = Reporter(client, clock, SystemIds(), node_name=settings.node_name)
+        node = Node(
+            name=settings.node_name,
+            address=str(settings.node_address),
+            cpu_milli=machine.runtime.cpus * 1000,
+            memory_bytes=machine.runtime.memory_bytes,
+            dns=ClusterDns(CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN),
+            resolv_conf=_text(Path("/etc/resolv.conf")),
+            pods_folder=data / "pods",
+            client=client,
+            runtime=runtime,
+            network=network,
+            prober=prober,
+            references=References(client, data / "references"),
+            reporter=reporter,
+            journal=Journal(data / "journal"),
+            clock=clock,
+        )
+        pods = Pods(node)
+        keeper = NodeKeeper(client, machine, clock, network_state=network.state)
+        logs = Logs(pods, runtime, clock)
+        tasks = await stack.enter_async_context(Tasks("agent"))
+        tasks.spawn(network.run(), name="network")
+        tasks.spawn(pods.run(), name="pods")
+        tasks.spawn(reporter.run(), name="reporter")
+        tasks.spawn(keeper.run(), name="node")
+        tasks.spawn(Tunnel(client, clock, {"logs": logs.open}).run(), name="tunnel")
+        await keeper.registered.wait()
+        yield pods
+
+
+async def _runtime_info(runtime: DockerRuntime, clock: Clock) -> RuntimeInfo:
+    pause = limits.SETBACK_START_SECONDS
+    while True:
+        try:
+            return await runtime.info()
+        except RuntimeFailed as error:
+            log.warning("waiting for Docker", error=error.message, again_in_seconds=pause)
+            await clock.sleep(pause)
+            pause = min(pause * 2, limits.SETBACK_MAX_SECONDS)
+
+
+def _machine(settings: Settings, info: RuntimeInfo) -> Machine:
+    disk = os.statvfs(settings.data_dir)
+    return Machine(
+        name=settings.node_name,
+        address=str(settings.node_address),
+        runtime=info,
+        disk_bytes=disk.f_frsize * disk.f_blocks,
+        hostname=socket.gethostname(),
+        machine_id=_text(Path("/etc/machine-id")).strip(),
+        system_uuid=_text(Path("/sys/class/dmi/id/product_uuid")).strip(),
+        boot_id=_text(Path("/proc/sys/kernel/random/boot_id")).strip(),
+        labels=settings.labels,
+        taints=settings.taints,
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+# Flags
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="iacorch-agent", description="Run pods on this machine.")
+    parser.add_argument("--server", required=True, metavar="URL", help="https://HOST:PORT of the control plane")
+    parser.add_argument("--ca", required=True, type=Path, metavar="FILE", help="the control plane's CA, PEM")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="the join token; needed until joined")
+    parser.add_argument("--node-name", required=True, metavar="NAME")
+    parser.add_argument("--node-ip", required=True, metavar="ADDRESS", help="where other nodes reach this one")
+    parser.add_argument("--data-dir", type=Path, default=Path("/var/lib/iacorch-agent"), metavar="DIR")
+    parser.add_argument("--labels", default="", metavar="K=V,...", help="labels of the Node")
+    parser.add_argument("--taints", default="", metavar="K=V:EFFECT,...", help="taints of a Node that is new")
+    parser.add_argument("--docker-socket", default="/var/run/docker.sock", metavar="PATH")
+    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    return parser
+
+
+def _address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError as error:
+        raise ConfigError(f"expected an IPv4 address, found {text!r}", where="--node-ip") from error
+
+
+def _labels(text: str) -> dict[str, str]:
+    labels = {}
+    for pair in filter(None, text.split(",")):
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"expected NAME=VALUE, found {pair!r}", where="--labels")
+        labels[name] = value
+    return labels
+
+
+def _taints(text: str) -> tuple[dict[str, str], ...]:
+    taints = []
+    for entry in filter(None, text.split(",")):
+        pair, _, effect = entry.rpartition(":")
+        name, _, value = pair.partition("=")
+        if not name or effect not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+            raise ConfigError(
+                f"expected NAME=VALUE:EFFECT, found {entry!r}",
+                where="--taints",
+                hint="EFFECT is NoSchedule, PreferNoSchedule or NoExecute",
+            )
+        taints.append({"key": name, "effect": effect} | ({"value": value} if value else {}))
+    return tuple(taints)
+
+
+# The process
+
+
+@contextlib.contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory. Raises ConfigError when another agent does."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{data_dir} cannot be used: {error.strerror}", where="--data-dir") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ConfigError(f"another agent uses {data_dir}", where="--data-dir") from error
+    finally:
+        os.close(descriptor)
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, where it started us."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        try:
+            notifier.sendto(state.encode(), address)
+        except OSError as error:
+            log.warning("systemd does not listen", error=str(error))
+
+
+def _set_up_logging(level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
