@@ -258,8 +258,9 @@ class Deployment:
             # An unchanged provider is configured with what it had, so that a change it calls none stays unseen.
             await self.providers.same(goal.urn, old.id, old.inputs)
         self.recorder.put(new, instead_of=old, quietly=new == old)
-        self.counts[Op.SAME] += 1
-        self.listen(ResourceDone(new.urn, new.type, Op.SAME, 0.0))
+        if not urn.is_default_provider(new.urn):
+            self.counts[Op.SAME] += 1
+            self.listen(ResourceDone(new.urn, new.type, Op.SAME, 0.0))
         await self.recorder.commit()
         return new
 
@@ -431,7 +432,8 @@ class _Running:
         slots: asyncio.Semaphore, counted: bool,
     ) -> None:  # fmt: skip
         self._deployment, self._resource, self._op, self._changes = deployment, resource, op, changes
-        self._slots, self._counted = slots, counted
+        self._quiet = urn.is_default_provider(resource.urn)
+        self._slots, self._counted = slots, counted and not self._quiet
         self._began = 0.0
 
     async def __aenter__(self) -> str:
@@ -442,7 +444,8 @@ class _Running:
         clock = self._deployment.clock
         self._began = clock.monotonic()
         self._deployment.busy += 1
-        self._deployment.listen(ResourcePre(self._resource.urn, self._resource.type, self._op, self._changes))
+        if not self._quiet:
+            self._deployment.listen(ResourcePre(self._resource.urn, self._resource.type, self._op, self._changes))
         return rfc3339_micro(clock.now())
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -457,7 +460,7 @@ class _Running:
             self._deployment.fail(error)
         if error is None and self._counted:
             self._deployment.counts[self._op] += 1
-        if error is None or text:
+        if text or (error is None and not self._quiet):
             self._deployment.listen(
                 ResourceDone(self._resource.urn, self._resource.type, self._op, seconds, self._changes, text)
             )

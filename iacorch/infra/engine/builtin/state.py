@@ -187,7 +187,7 @@ def _resource(item: Mapping[str, Any], cipher: Cipher) -> Resource:
         inputs=_open(item.get("inputs") or {}, cipher),
         outputs=_open(item.get("outputs") or {}, cipher),
         property_dependencies={key: tuple(deps or ()) for key, deps in depends.items()},
-        custom_timeouts=dict(item.get("customTimeouts") or {}),
+        custom_timeouts={key: float(value) for key, value in (item.get("customTimeouts") or {}).items()},
         extra={key: value for key, value in item.items() if key not in _KNOWN},
         **values,
     )
@@ -229,7 +229,7 @@ def resource_json(resource: Resource, cipher: Cipher) -> dict[str, Any]:
     if resource.property_dependencies:
         item["propertyDependencies"] = {key: list(deps) for key, deps in resource.property_dependencies.items()}
     if resource.custom_timeouts:
-        item["customTimeouts"] = dict(resource.custom_timeouts)
+        item["customTimeouts"] = {k: int(v) if v.is_integer() else v for k, v in resource.custom_timeouts.items()}
     return item | dict(resource.extra)
 
 

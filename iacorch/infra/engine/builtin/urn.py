@@ -46,6 +46,12 @@ def is_provider(type_: str) -> bool:
     return type_.startswith(PROVIDER_PREFIX)
 
 
+def is_default_provider(urn: str) -> bool:
+    """A provider that no program registers: the engine makes it, and people are not told of it."""
+    name = name_of(urn)
+    return is_provider(type_of(urn)) and (name == "default" or name.startswith("default_"))
+
+
 def reference(urn: str, id_: str) -> str:
     """How a resource names its provider."""
     return f"{urn}::{id_}"
