@@ -21,6 +21,8 @@ from pathlib import Path
 import click
 import structlog
 
+from iacorch import controllers
+from iacorch.client.informers import Informers
 from iacorch.errors import ConfigError, IacorchError
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
@@ -139,7 +141,10 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
 
 def _start_controllers(tasks: Tasks, client: LocalClient, clock: SystemClock, ids: SystemIds) -> None:
-    """Nothing to start yet."""
+    """Controllers and scheduler share one set of informers: one copy of the cluster in memory."""
+    informers = Informers(client, clock=clock)
+    tasks.spawn(informers.run(), name="informers")
+    tasks.spawn(controllers.run(client, clock, ids, informers=informers), name="controllers")
 
 
 def _write_access(settings: Settings, pki: Pki, url: str) -> None:

@@ -70,11 +70,30 @@ QUEUE_BACKOFF_START_SECONDS: Final = 0.05
 QUEUE_BACKOFF_MAX_SECONDS: Final = 60.0
 ACTIONS_PER_PASS: Final = 50
 READ_YOUR_WRITES_SECONDS: Final = 5.0
+PODS_OVER_KEPT: Final = 1_000
+"""Finished pods that are kept to be looked at."""
+EVENT_QUEUE: Final = 2_048
+"""Events waiting to be written; the oldest is dropped when there are more."""
+EVENT_SERIES: Final = 4_096
+"""Events whose count is remembered, so that a repetition needs no read."""
+EVENT_SIMILAR: Final = 10
+"""Different messages of one reason about one object before they are told as one."""
 
 # Node lifecycle: a killed node's pods run elsewhere within 15 s; no pause of the control plane up to 30 s moves one.
 LEASE_RENEW_SECONDS: Final = 2.0
 LEASE_LOST_SECONDS: Final = 9.0
 """Silence after which a node is taken for lost, counted only over time in which the control plane was listening."""
+NODE_SUSPECT_SECONDS: Final = 5.0
+"""Two renewals were missed. Counted to tell a dead node from our own deafness."""
+FLEET_SILENT_FRACTION: Final = 0.55
+"""When more of the fleet than this is suspect at once, the fault is taken to be on our side: nothing is moved."""
+LISTENING_TICK_SECONDS: Final = 0.5
+LISTENING_PAUSE_SECONDS: Final = 2.0
+"""A tick that is later than this means that the control plane was paused: every node gets its whole patience again."""
+UNREACHABLE_TOLERATION_SECONDS: Final = 1.0
+"""How long a pod that says nothing about it stays on a lost node."""
+NOT_READY_TOLERATION_SECONDS: Final = 300.0
+"""How long such a pod stays on a node whose agent is there and says that it is not ready."""
 
 # Agent
 RUNTIME_CALL_SECONDS: Final = 120.0

@@ -23,6 +23,10 @@ import structlog
 from iacorch.agent.network import ipam, links, routes
 from iacorch.agent.network.attachments import AttachmentFile
 from iacorch.agent.network.contract import HostPort, NetworkNotReady, NetworkState, Transport
+from iacorch.agent.network.dns.server import DnsServer
+from iacorch.agent.network.dns.snapshot import Snapshot
+from iacorch.agent.network.dns.upstream import NodeResolvers, Upstream
+from iacorch.agent.network.dns.zone import Zone, records_of
 from iacorch.agent.network.services import conntrack, nft
 from iacorch.agent.network.services.plan import Endpoint, host_port_rules
 from iacorch.agent.network.services.rules import INDEX, ServiceKey, ServiceRules, keys_of, service_of
@@ -30,10 +34,11 @@ from iacorch.agent.network.services.table import Table, admit_forwarding
 from iacorch.agent.network.settings import Settings
 from iacorch.api.catalogue import kind
 from iacorch.client.contract import Client
-from iacorch.client.informer import Informer
+from iacorch.client.informer import Informer, key_of
 from iacorch.errors import NetworkFailed
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
+from iacorch.kit.ids import Ids
 from iacorch.kit.tasks import Tasks, keep_running
 
 T = TypeVar("T")
@@ -51,7 +56,9 @@ class NodeNetwork:
         node_address: IPv4Address,
         data_dir: Path,
         clock: Clock,
+        ids: Ids,
         settings: Settings | None = None,
+        resolv_conf: Path = Path("/etc/resolv.conf"),
     ) -> None:
         self._settings = settings or Settings()
         self._node_name, self._node_address, self._clock = node_name, node_address, clock
@@ -65,8 +72,15 @@ class NodeNetwork:
         self._rules = ServiceRules(
             self._services, self._slices, node_name=node_name, cluster_network=self._settings.cluster_network
         )
+        self._zone = Zone(self._settings.cluster_domain)
+        self._snapshot = Snapshot(data_dir / "network" / "names.json")
+        resolvers = NodeResolvers(resolv_conf, ours=self._settings.dns_address)
+        self._dns = DnsServer(self._zone, Upstream(resolvers, clock=clock, ids=ids))
         self._dirty_services: set[ServiceKey] = set()
+        self._names_changed = asyncio.Event()
+        self._links_made = asyncio.Event()
         self._wake = asyncio.Event()
+        self._names_synced = False
         self._links_made_for: IPv4Network | None = None
         self._verify_at = clock.monotonic()
         self._failure: str | None = None
@@ -123,7 +137,10 @@ class NodeNetwork:
         self._nodes.on_change(lambda _old, _new: self._wake.set())
         self._services.on_change(lambda old, new: self._mark(keys_of(old, new, by_label=False)))
         self._slices.on_change(lambda old, new: self._mark(keys_of(old, new, by_label=True)))
+        self._recall_names()
         async with Tasks("network") as tasks:
+            for work in (self._serve_names, self._save_names):
+                tasks.spawn(keep_running(work, name=work.__name__, clock=self._clock), name=work.__name__)
             for informer in (self._nodes, self._services, self._slices):
                 tasks.spawn(informer.run(), name=informer.kind.plural)
                 tasks.spawn(self._wake_when_synced(informer), name="synced")
@@ -161,6 +178,7 @@ class NodeNetwork:
             await admit_forwarding()
             await self._table.verify()
             self._links_made_for = pod_range
+            self._links_made.set()
             self._verify_at = self._clock.monotonic() + limits.NETWORK_VERIFY_SECONDS
         if self._nodes.synced.is_set():
             await self._follow_peers()
@@ -190,6 +208,7 @@ class NodeNetwork:
             return
         marked, self._dirty_services = self._dirty_services, set()
         self._rules.refresh(marked)
+        self._name(marked)
         before, after = self._table.elements, self._rules.elements(host_ports)
         if await self._table.apply(frame, after) and (changed := conntrack.changed_frontends(before, after)):
             addresses = frozenset({str(self._node_address), str(frame.gateway)})
@@ -202,6 +221,40 @@ class NodeNetwork:
     async def _wake_when_synced(self, informer: Informer) -> None:
         await informer.synced.wait()
         self._wake.set()
+
+    # Names
+
+    def _name(self, keys: set[ServiceKey]) -> None:
+        """Bring the records of these Services up to date; the first time, forget those that went while we were away."""
+        if not self._names_synced:
+            known = {"/".join(key_of(service)) for service in self._services.items()}
+            for owner in [owner for owner in self._zone.parts() if owner and owner not in known]:
+                self._zone.put(owner, {})
+            self._names_synced = self._zone.loaded = True
+        for key in keys:
+            service, owner = self._services.get(*key), "/".join(key)
+            parts = self._slices.by_index(INDEX, owner)
+            records = records_of(service, parts, domain=self._settings.cluster_domain) if service is not None else {}
+            if records != self._zone.parts().get(owner, {}):
+                self._zone.put(owner, records)
+                self._names_changed.set()
+
+    def _recall_names(self) -> None:
+        for owner, records in self._snapshot.read().items():
+            self._zone.put(owner, records)
+            self._zone.loaded = True
+
+    async def _save_names(self) -> None:
+        await self._names_changed.wait()
+        await self._clock.sleep(limits.DNS_SNAPSHOT_SECONDS)
+        self._names_changed.clear()
+        parts = {owner: records for owner, records in self._zone.parts().items() if owner}
+        await self._blocking(lambda: self._snapshot.write(parts))
+
+    async def _serve_names(self) -> None:
+        await self._links_made.wait()
+        assert self._kept.pod_range is not None
+        await self._dns.run([str(self._settings.dns_address), str(ipam.gateway(self._kept.pod_range))])
 
     # Attachments
 

@@ -21,6 +21,8 @@ import pytest
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
 WAIT_SECONDS = 20.0
+POD = [str(Path(__file__).with_name("pod_program.py"))]
+AGENT = "tests.agent.network.agent_program"
 
 
 def why_not() -> str:
@@ -48,11 +50,11 @@ def eventually(look: Callable[[], T], right: Callable[[T], bool]) -> T:
 
 
 class Remote:
-    """A program of `remote.py`."""
+    """A program of ours, obeying."""
 
     def __init__(self, enter: list[str], arguments: list[str], *, away: bool = False) -> None:
         self._process = subprocess.Popen(
-            [*enter, sys.executable, "-m", "tests.agent.network.remote", *arguments],
+            [*enter, sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -84,7 +86,7 @@ class Node:
     def __init__(self, number: int, directory: Path) -> None:
         self.number, self.name, self.address = number, f"node-{number}", f"172.31.0.{number}"
         self.directory = directory
-        self.host = Remote(["unshare", "-n"], ["pod"])
+        self.host = Remote(["unshare", "-n"], POD)
         self.host.ask("tcp", address="127.0.0.1", port=1, count=0)
         self.enter = ["nsenter", "-t", str(self.host.pid), "-n"]
         self.agent: Remote | None = None
@@ -93,7 +95,7 @@ class Node:
         return subprocess.run([*self.enter, *command], check=True, capture_output=True, text=True).stdout
 
     def start_agent(self, *, away: bool = False) -> Remote:
-        self.agent = Remote(self.enter, ["agent", self.name, self.address, str(self.directory)], away=away)
+        self.agent = Remote(self.enter, ["-m", AGENT, self.name, self.address, str(self.directory)], away=away)
         return self.agent
 
     def wait_ready(self) -> None:
@@ -123,9 +125,10 @@ class Node:
 class Fleet:
     """Two nodes and their pods; a context manager, so that whatever fails, every process ends."""
 
-    def __init__(self, directory: Path) -> None:
-        self.nodes = [Node(n, directory / str(n)) for n in (1, 2)]
+    def __init__(self, directory: Path, *, how_many: int = 2) -> None:
+        self.nodes = [Node(n, directory / str(n)) for n in range(1, how_many + 1)]
         self.pods: dict[str, Remote] = {}
+        self.addresses: dict[str, str] = {}
 
     def __enter__(self) -> Fleet:
         try:
@@ -139,8 +142,9 @@ class Fleet:
         self.close()
 
     def _set_up(self) -> None:
-        one, two = (str(node.host.pid) for node in self.nodes)
-        wire = ["name", "wire", "netns", one, "type", "veth", "peer", "name", "wire", "netns", two]
+        one, two = str(self.nodes[0].host.pid), str(self.nodes[-1].host.pid)
+        other = "wire" if one != two else "unused"
+        wire = ["name", "wire", "netns", one, "type", "veth", "peer", "name", other, "netns", two]
         subprocess.run(["ip", "link", "add", *wire], check=True)
         for node in self.nodes:
             node.run("ip", "link", "set", "lo", "up")
@@ -163,14 +167,20 @@ class Fleet:
             if node.agent is not None:
                 node.agent.ask("put", objects=objects)
 
-    def pod(self, name: str, node: int, **attach: Any) -> str:
-        """Start a pod that serves 8080 on a node; answers its address."""
-        pod = self.pods[name] = Remote(["unshare", "-n"], ["pod"])
-        pod.ask("serve", name=name, port=8080)
+    def agent(self, node: int) -> Remote:
         agent = self.nodes[node].agent
         assert agent is not None
-        address = agent.ask(
-            "attach", pod_uid=f"uid-{name}", namespace="default", name=name, sandbox_pid=pod.pid, **attach
-        )
+        return agent
+
+    def pod(self, name: str, node: int, **attach: Any) -> str:
+        """Start a pod that serves 8080 on a node; answers its address."""
+        pod = self.pods[name] = Remote(["unshare", "-n"], POD)
+        pod.ask("serve", name=name, port=8080)
+        who = {"pod_uid": f"uid-{name}", "namespace": "default", "name": name, "sandbox_pid": pod.pid}
+        address = self.agent(node).ask("attach", **who, **attach)
         assert isinstance(address, str), address
+        self.addresses[name] = address
         return address
+
+    def enter_pod(self, name: str, *command: str) -> None:
+        subprocess.run(["nsenter", "-t", str(self.pods[name].pid), "-n", *command], check=False, capture_output=True)

@@ -1,0 +1,1 @@
+"""Deployment: rolls a template out over ReplicaSets. `plan` decides; `rolling`, `scaling`, `status` are its parts."""

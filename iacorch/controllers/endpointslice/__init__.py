@@ -1,0 +1,1 @@
+"""EndpointSlice: which pods are behind a Service. `plan` decides, `controller` is the edge."""

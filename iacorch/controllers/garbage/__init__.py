@@ -1,0 +1,1 @@
+"""Garbage collection by ownerReferences: background, foreground, orphan. `plan` decides, `controller` is the edge."""

@@ -1,0 +1,1 @@
+"""Pod ranges: each node gets its own part of the cluster's pod network."""
