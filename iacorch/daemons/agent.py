@@ -134,6 +134,7 @@ def node_network(settings: Settings, client: Client, clock: Clock) -> RunningNet
         node_address=settings.node_address,
         data_dir=settings.data_dir,
         clock=clock,
+        ids=SystemIds(),
     )
 
 
