@@ -22,15 +22,15 @@ import click
 import structlog
 
 from iacorch import controllers
+from iacorch.client.config import Endpoint, kubeconfig
 from iacorch.client.informers import Informers
 from iacorch.errors import ConfigError, IacorchError
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from iacorch.kit.tasks import Tasks
-from iacorch.server import bootstrapping
+from iacorch.server import bootstrapping, pruning
 from iacorch.server.authn import Authenticator
 from iacorch.server.http.app import ApiServer
-from iacorch.server.kubeconfig import kubeconfig
 from iacorch.server.local import LocalClient
 from iacorch.server.pki import Pki, write_private
 from iacorch.server.registry import Registry
@@ -128,6 +128,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         _write_access(settings, pki, url)
         async with Tasks("controlplane") as tasks:
             tasks.spawn(registry.run_bookmarks(), name="bookmarks")
+            tasks.spawn(pruning.run(registry, clock), name="events")
             if settings.controllers:
                 _start_controllers(tasks, LocalClient(registry), clock, ids)
             server.ready = True
@@ -149,7 +150,8 @@ def _start_controllers(tasks: Tasks, client: LocalClient, clock: SystemClock, id
 
 def _write_access(settings: Settings, pki: Pki, url: str) -> None:
     admin = pki.admin()
-    text = kubeconfig(url, ca=pki.ca.certificate, client=admin)
+    endpoint = Endpoint(url, pki.ca.certificate, admin.certificate, admin.key)
+    text = kubeconfig(endpoint).encode()
     write_private(settings.data_dir / "ca.crt", pki.ca.certificate, mode=0o644)
     write_private(settings.data_dir / "admin.kubeconfig", text)
     if settings.kubeconfig is not None:

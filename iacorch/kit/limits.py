@@ -38,6 +38,10 @@ WATCH_WRITE_SECONDS: Final = 30.0
 """A watcher that does not read for this long is cut off."""
 GZIP_BYTES: Final = 128 * 1024
 """Lists above this are compressed for clients that take it, as in Kubernetes."""
+EVENT_SECONDS: Final = 3_600.0
+"""How long an Event is kept after it was last seen, as in Kubernetes."""
+EVENTS: Final = 20_000
+EVENT_PRUNE_SECONDS: Final = 60.0
 KEEPALIVE_SECONDS: Final = 75.0
 LISTEN_BACKLOG: Final = 512
 SHUTDOWN_SECONDS: Final = 5.0

@@ -62,13 +62,13 @@ class LocalClient:
                 written = await self._registry.evict(self._user, target, obj, options)
             case _:
                 target = Target(kind, namespace, "", subresource)
-                written = await self._registry.create(self._user, target, objects.deep_copy(obj), options)
+                written = await self._registry.create(self._user, target, obj, options)
         return written.obj or written.before or {}
 
     async def update(self, kind: Kind, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
         target = Target(kind, objects.namespace(obj), objects.name(obj), subresource)
         options = WriteOptions(dry_run=dry_run, field_validation="Strict")
-        return (await self._registry.update(self._user, target, objects.deep_copy(obj), options)).obj or {}
+        return (await self._registry.update(self._user, target, obj, options)).obj or {}
 
     async def patch(
         self,

@@ -1,52 +1,94 @@
 """What a body passes through between the wire and the store: the steps of `iacorch.api`, in their order.
 
-In: a kind and a body. Out: the body defaulted and validated, with warnings; or Invalid and BadRequest. Pure; the
-registry calls it, `iacorch.api` knows the rules.
+In: a kind and a body. Out: a `Wish`: the body decoded and defaulted, with warnings and the required fields it lacks;
+then the object to store. Raises BadRequest and Invalid in Kubernetes' words. Pure; the registry calls it, `iacorch.api`
+knows the rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from iacorch.api import defaults, objects, patch, schema, structure, subresources
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.client.contract import PatchType
-from iacorch.errors import BadRequest
-from iacorch.server.request import WriteOptions
+from iacorch.errors import BadRequest, Cause, UnsupportedMedia
+from iacorch.server.request import Target, WriteOptions
 
 
-class Pipeline:
-    """See the module docstring."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client wants an object to be."""
 
-    def prepare_create(self, kind: Kind, body: Object, options: WriteOptions) -> tuple[Object, list[str]]:
-        return {**body, "apiVersion": kind.api_version, "kind": kind.kind}, []
-
-    def prepare_update(self, kind: Kind, body: Object, options: WriteOptions) -> tuple[Object, list[str]]:
-        return {**body, "apiVersion": kind.api_version, "kind": kind.kind}, []
-
-    def validate_create(self, kind: Kind, obj: Object) -> None:
-        pass
-
-    def validate_update(self, kind: Kind, old: Object, new: Object, subresource: str) -> None:
-        pass
-
-    def patched(
-        self, kind: Kind, base: Object, patch: Mapping[str, Any] | Sequence[Any], patch_type: PatchType
-    ) -> Object:
-        if patch_type in (PatchType.MERGE, PatchType.STRATEGIC) and isinstance(patch, Mapping):
-            merged: Object = _merge(base, patch)
-            return merged
-        raise BadRequest(f"patches of type {patch_type} are not supported yet")
+    obj: Object
+    warnings: tuple[str, ...] = ()
+    missing: tuple[Cause, ...] = ()
 
 
-def _merge(base: Any, patch: Any) -> Any:
-    if not isinstance(patch, Mapping):
-        return patch
-    result = dict(base) if isinstance(base, Mapping) else {}
-    for field, value in patch.items():
-        if value is None:
-            result.pop(field, None)
-        else:
-            result[field] = _merge(result.get(field), value)
-    return result
+def read(target: Target, name: str, body: Object, options: WriteOptions) -> Wish:
+    """The body as an object of the target's kind, under its final name and namespace."""
+    kind = target.kind
+    _check_type(kind, body)
+    decoded = schema.decode(kind, body, options.field_validation)
+    metadata = {**objects.metadata(decoded.obj), "name": name}
+    if kind.namespaced:
+        metadata["namespace"] = target.namespace
+    obj = {**decoded.obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+    return Wish(defaults.with_defaults(kind, obj), decoded.warnings, decoded.missing)
+
+
+def read_scale(old: Object, body: Object, options: WriteOptions) -> Wish:
+    """A Scale as the object it is a view of."""
+    decoded = schema.decode_as("autoscaling/v1", "Scale", body, options.field_validation)
+    scaled = subresources.with_scale(old, decoded.obj)
+    version = objects.resource_version(decoded.obj)
+    return Wish(objects.with_metadata(scaled, resourceVersion=version or None), decoded.warnings, decoded.missing)
+
+
+def patched(
+    target: Target, old: Object, body: Mapping[str, Any] | Sequence[Any], patch_type: PatchType, options: WriteOptions
+) -> Wish:
+    """What a patch makes of the stored object."""
+    kind = target.kind
+    if patch_type is PatchType.APPLY:
+        raise UnsupportedMedia(
+            "server-side apply is not supported by this server yet: apply from the client "
+            "(kubectl apply without --server-side)"
+        )
+    if target.subresource == "scale":
+        scale_type = structure.type_for("autoscaling/v1", "Scale")
+        scale = patch.apply(patch_type, subresources.to_scale(old), body, type_=scale_type)
+        return read_scale(old, scale, options)
+    new = patch.apply(patch_type, old, body, type_=structure.type_of(kind))
+    if objects.name(new) != target.name:
+        raise BadRequest(
+            f"the name of the object ({objects.name(new)}) does not match the name on the URL ({target.name})"
+        )
+    return read(target, target.name, new, options)
+
+
+def _check_type(kind: Kind, body: Object) -> None:
+    """What the body says it is must be what the path says it is; a body may be silent."""
+    if not isinstance(body.get("metadata") or {}, dict):
+        raise BadRequest("metadata: expected an object")
+    version, name = objects.api_version(body), objects.kind_name(body)
+    if version and version != kind.api_version:
+        raise BadRequest(
+            f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
+        )
+    if name and name != kind.kind:
+        raise BadRequest(
+            f'{name} in version "{kind.version}" cannot be handled as a {kind.kind}: converting ({name}) to '
+            f"({kind.kind}): unknown conversion"
+        )
+
+
+def check_create(kind: Kind, obj: Object, missing: Sequence[Cause]) -> None:
+    """Raises Invalid with everything that is wrong."""
+
+
+def check_update(kind: Kind, old: Object, new: Object, subresource: str, missing: Sequence[Cause]) -> None:
+    """Raises Invalid with everything that is wrong."""

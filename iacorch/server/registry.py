@@ -11,21 +11,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from iacorch.api import catalogue, objects
+from iacorch.api import catalogue, objects, strategy, subresources
 from iacorch.api.catalogue import Catalogue
 from iacorch.api.objects import Object
 from iacorch.client.contract import PatchType
-from iacorch.errors import BadRequest, Conflict, MethodNotAllowed, NotFound
+from iacorch.errors import AlreadyExists, BadRequest, MethodNotAllowed, NotFound
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
-from iacorch.server import authz, lifecycle, reviews, scaling
+from iacorch.server import authz, lifecycle, pipeline, reviews
 from iacorch.server.admission import Admission
 from iacorch.server.authz import Attributes
 from iacorch.server.listing import Listing, list_objects
-from iacorch.server.pipeline import Pipeline
+from iacorch.server.pipeline import Wish
 from iacorch.server.request import STALE, DeleteOptions, ReadOptions, Target, User, WriteOptions
 from iacorch.server.storage import Cipher, ObjectStore, Stale, Stored
 from iacorch.server.watching import Changes, EventBatches, watch_objects
@@ -34,7 +34,10 @@ from iacorch.store.contract import Store
 ATTEMPTS: Final = 16
 """How often a change without a resource version looks again before it gives up with a conflict."""
 
-Change = Callable[[Object], Object]
+GENERATED_NAME_CHARACTERS: Final = 63
+SUFFIX_CHARACTERS: Final = 5
+
+Change: TypeAlias = Callable[[Object], Wish]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,6 @@ class Registry:
         self.storage = ObjectStore(store, cipher)
         self._clock, self._ids = clock, ids
         self._changes = Changes(self.storage)
-        self._pipeline = Pipeline()
         self._admission = Admission(self.storage, ids)
 
     async def get(self, user: User, target: Target) -> Stored:
@@ -74,7 +76,7 @@ class Registry:
 
     async def get_scale(self, user: User, target: Target) -> Object:
         self._authorise(user, "get", target)
-        return scaling.scale_of((await self._existing(target)).decode())
+        return subresources.to_scale((await self._existing(target)).decode())
 
     async def list(self, user: User, target: Target, options: ReadOptions) -> Listing:
         self._authorise(user, "list", target)
@@ -89,43 +91,33 @@ class Registry:
     async def create(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
         """A new object; its name is the body's, or made from `generateName`."""
         self._authorise(user, "create", target)
-        kind = target.kind
-        self._check_body(target, body)
-        obj, warnings = self._pipeline.prepare_create(kind, body, options)
+        self._check_namespace_of(target, body)
         for attempt in range(ATTEMPTS):
-            name = self._name_for(target, obj)
-            place = Target(kind, target.namespace, name)
-            new = lifecycle.born(
-                kind, obj, namespace=target.namespace, name=name, now=self._clock.now(), uid=self._ids.uid()
-            )
-            async with self._admission.creating(user, place, new) as admitted:
-                self._pipeline.validate_create(kind, admitted)
-                if options.dry_run:
-                    if await self.storage.get(place) is not None:
-                        raise place.already_exists(name)
-                    return Written(admitted, warnings=warnings, created=True)
+            name = self._name_for(body)
+            place = Target(target.kind, target.namespace, name)
+            wish = pipeline.read(place, name, body, options)
+            begun = strategy.prepare_create(target.kind, wish.obj, uid=self._ids.uid(), now=self._clock.now())
+            async with self._admission.creating(user, place, begun) as admitted:
+                pipeline.check_create(target.kind, admitted, wish.missing)
                 try:
-                    stored = await self.storage.create(place, admitted)
-                except Conflict:
+                    return await self._store_new(place, admitted, wish.warnings, options)
+                except AlreadyExists:
                     if objects.name(body) or attempt + 1 == ATTEMPTS:
                         raise
-                    continue
-                return Written(stored.decode(), warnings=warnings, created=True)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def update(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
         """Replace. A body without a resource version replaces whatever is there."""
         self._authorise(user, "update", target)
-        self._check_body(target, body)
+        self._check_namespace_of(target, body)
         if objects.name(body) != target.name:
             raise BadRequest(
                 f"the name of the object ({objects.name(body)}) does not match the name on the URL ({target.name})"
             )
         if target.subresource == "scale":
-            return await self._change(user, target, lambda old: scaling.scaled(old, body), options)
-        prepared, warnings = self._pipeline.prepare_update(target.kind, body, options)
-        written = await self._change(user, target, lambda _: prepared, options)
-        return Written(written.obj, written.before, [*warnings, *written.warnings])
+            return await self._change(user, target, lambda old: pipeline.read_scale(old, body, options), options)
+        wish = pipeline.read(target, target.name, body, options)
+        return await self._change(user, target, lambda _: wish, options)
 
     async def patch(
         self,
@@ -137,19 +129,9 @@ class Registry:
     ) -> Written:
         """Change some fields of what is there."""
         self._authorise(user, "patch", target)
-        warnings: list[str] = []
-
-        def patched(old: Object) -> Object:
-            base = scaling.scale_of(old) if target.subresource == "scale" else old
-            new = self._pipeline.patched(target.kind, base, patch, patch_type)
-            if target.subresource == "scale":
-                return scaling.scaled(old, new)
-            prepared, warned = self._pipeline.prepare_update(target.kind, new, options)
-            warnings[:] = warned
-            return prepared
-
-        written = await self._change(user, target, patched, options)
-        return Written(written.obj, written.before, [*warnings, *written.warnings])
+        return await self._change(
+            user, target, lambda old: pipeline.patched(target, old, patch, patch_type, options), options
+        )
 
     async def delete(self, user: User, target: Target, options: DeleteOptions) -> Written:
         """Remove, or mark as being deleted where grace or finalizers hold it."""
@@ -174,24 +156,8 @@ class Registry:
     async def bind(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
         """`pods/binding`: the scheduler's decision. A pod is bound once."""
         self._authorise(user, "create", target)
-        node = (body.get("target") or {}).get("name", "")
-        if not node:
-            raise BadRequest("target.name: Required value")
         now = self._clock.now()
-        expected_uid = objects.uid(body)
-
-        def bound(old: Object) -> Object:
-            if expected_uid and expected_uid != objects.uid(old):
-                raise target.conflict(f"the UID in the binding ({expected_uid}) is not the pod's ({objects.uid(old)})")
-            if objects.is_deleting(old):
-                raise target.conflict(f"pod {target.name} is being deleted, cannot be assigned to a host")
-            if assigned := objects.spec(old).get("nodeName"):
-                raise target.conflict(f'pod {target.name} is already assigned to node "{assigned}"')
-            conditions = objects.set_condition(objects.conditions(old), "PodScheduled", "True", now=now)
-            status = {**objects.status(old), "conditions": conditions}
-            return {**old, "spec": {**objects.spec(old), "nodeName": node}, "status": status}
-
-        return await self._change(user, target, bound, options)
+        return await self._change(user, target, lambda old: Wish(subresources.bind(old, body, now=now)), options)
 
     async def evict(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
         """`pods/eviction`: a delete that may be refused (it is not yet: disruption budgets are not a kind here)."""
@@ -235,35 +201,39 @@ class Registry:
         for _ in range(ATTEMPTS):
             stored = await self._existing(target)
             old = stored.decode()
-            wanted = change(old)
-            based_on = objects.resource_version(wanted)
-            if based_on not in ("", "0", str(stored.revision)):
-                raise target.conflict(STALE)
-            if (uid := objects.uid(wanted)) and uid != objects.uid(old):
-                raise target.conflict(
-                    f"Precondition failed: UID in precondition: {uid}, UID in object meta: {objects.uid(old)}"
-                )
-            new = wanted
-            if target.subresource not in ("binding", "finalize"):
-                new = lifecycle.changed(kind, old, wanted, subresource=target.subresource)
+            wish = change(old)
+            self._check_based_on(target, old, wish.obj)
+            new = wish.obj
+            if target.subresource != "binding":
+                subresource = "" if target.subresource == "scale" else target.subresource
+                new = strategy.prepare_update(kind, old, wish.obj, subresource=subresource)
             async with self._admission.updating(user, target, old, new) as admitted:
-                self._pipeline.validate_update(kind, old, admitted, target.subresource)
+                pipeline.check_update(kind, old, admitted, target.subresource, wish.missing)
                 if options.dry_run:
-                    return Written(admitted, old)
+                    return Written(admitted, old, wish.warnings)
                 try:
-                    return await self._store_change(target, stored, old, admitted)
+                    obj = await self._store_change(target, stored, old, admitted)
                 except Stale as stale:
                     if stale.actual == 0:
                         raise target.not_found() from stale
+                    continue
+                return Written(obj, old, wish.warnings)
         raise target.conflict(STALE)
 
-    async def _store_change(self, target: Target, stored: Stored, old: Object, new: Object) -> Written:
+    async def _store_new(self, place: Target, obj: Object, warnings: Sequence[str], options: WriteOptions) -> Written:
+        if not options.dry_run:
+            return Written((await self.storage.create(place, obj)).decode(), warnings=warnings, created=True)
+        if await self.storage.get(place) is not None:
+            raise place.already_exists(place.name)
+        return Written(obj, warnings=warnings, created=True)
+
+    async def _store_change(self, target: Target, stored: Stored, old: Object, new: Object) -> Object:
         if lifecycle.is_finished(target.kind, new):
             revision = await self.storage.delete(target, expected=stored.revision)
-            return Written(objects.with_metadata(new, resourceVersion=str(revision)), old)
+            return objects.with_metadata(new, resourceVersion=str(revision))
         if _same(old, new):
-            return Written(old, old)
-        return Written((await self.storage.update(target, new, expected=stored.revision)).decode(), old)
+            return old
+        return (await self.storage.update(target, new, expected=stored.revision)).decode()
 
     async def _existing(self, target: Target) -> Stored:
         stored = await self.storage.get(target)
@@ -282,20 +252,29 @@ class Registry:
             user, Attributes(verb, kind.group, kind.plural, target.subresource, target.namespace, target.name)
         )
 
-    def _check_body(self, target: Target, body: Object) -> None:
-        kind = target.kind
-        if not isinstance(body.get("metadata", {}), dict):
-            raise BadRequest("the body of the request is not an object with metadata")
-        given = objects.namespace(body)
-        if kind.namespaced and given and given != target.namespace:
+    def _check_namespace_of(self, target: Target, body: Object) -> None:
+        metadata = body.get("metadata")
+        given = metadata.get("namespace") if isinstance(metadata, dict) else None
+        if target.kind.namespaced and given and given != target.namespace:
             raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
 
-    def _name_for(self, target: Target, obj: Object) -> str:
-        if name := objects.name(obj):
-            return name
-        if prefix := str(objects.metadata(obj).get("generateName", "")):
-            room = lifecycle.NAME_CHARACTERS - lifecycle.GENERATED_SUFFIX
-            return prefix[:room] + self._ids.suffix(lifecycle.GENERATED_SUFFIX)
+    def _check_based_on(self, target: Target, old: Object, wanted: Object) -> None:
+        """A write that says which version it is based on must be based on this one; likewise the UID."""
+        if objects.resource_version(wanted) not in ("", "0", objects.resource_version(old)):
+            raise target.conflict(STALE)
+        if (uid := objects.uid(wanted)) and uid != objects.uid(old):
+            raise target.conflict(
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {objects.uid(old)}"
+            )
+
+    def _name_for(self, body: Object) -> str:
+        metadata = body.get("metadata")
+        if not isinstance(metadata, dict):
+            return ""
+        if name := metadata.get("name"):
+            return str(name)
+        if prefix := str(metadata.get("generateName") or ""):
+            return prefix[: GENERATED_NAME_CHARACTERS - SUFFIX_CHARACTERS] + self._ids.suffix(SUFFIX_CHARACTERS)
         return ""
 
     def review(self, user: User, target: Target, body: Object) -> Object:

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from iacorch.api import events
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.errors import Compacted, FutureRevision, Gone, KeyExists, RevisionMismatch, Timeout
@@ -73,21 +74,28 @@ class ObjectStore:
     def key(cls, target: Target) -> bytes:
         return cls.prefix(target.kind, target.namespace) + target.name.encode()
 
+    def _encoded(self, kind: Kind, obj: Object) -> bytes:
+        return encode(events.to_core(obj) if kind.storage else obj)
+
+    def _stored(self, kind: Kind, raw: bytes, revision: int) -> Stored:
+        """In the version that was asked for: events have two."""
+        return Stored(encode(events.to_events_v1(orjson.loads(raw))) if kind.storage else raw, revision)
+
     async def get(self, target: Target) -> Stored | None:
         entry = await self.store.get(self.key(target))
         return self.opened(target.kind, entry) if entry else None
 
     async def create(self, target: Target, obj: Object) -> Stored:
-        key, raw = self.key(target), encode(obj)
+        key, raw = self.key(target), self._encoded(target.kind, obj)
         try:
             revision = await self.store.create(key, self._sealed(target.kind, key, raw))
         except KeyExists as error:
             raise target.already_exists(target.name) from error
-        return Stored(raw, revision)
+        return self._stored(target.kind, raw, revision)
 
     async def update(self, target: Target, obj: Object, *, expected: int) -> Stored:
         """Raises Stale when the object is not at `expected` any more."""
-        key, raw = self.key(target), encode(obj)
+        key, raw = self.key(target), self._encoded(target.kind, obj)
         transient = target.kind.stored_as == ("coordination.k8s.io", "leases")
         try:
             revision = await self.store.update(
@@ -95,7 +103,7 @@ class ObjectStore:
             )
         except RevisionMismatch as error:
             raise Stale(error.actual) from error
-        return Stored(raw, revision)
+        return self._stored(target.kind, raw, revision)
 
     async def delete(self, target: Target, *, expected: int) -> int:
         try:
@@ -104,15 +112,15 @@ class ObjectStore:
             raise Stale(error.actual) from error
 
     def opened(self, kind: Kind, entry: Entry) -> Stored:
-        return Stored(self._opened(kind, entry.key, entry.value), entry.revision)
+        return self._stored(kind, self._opened(kind, entry.key, entry.value), entry.revision)
 
     def changed(self, kind: Kind, change: Change) -> tuple[Stored | None, Stored | None]:
         """(before, after) of a change, both at the change's revision: a deleted object is shown as it last was."""
         before = after = None
         if change.previous is not None:
-            before = Stored(self._opened(kind, change.key, change.previous), change.revision)
+            before = self._stored(kind, self._opened(kind, change.key, change.previous), change.revision)
         if change.value is not None:
-            after = Stored(self._opened(kind, change.key, change.value), change.revision)
+            after = self._stored(kind, self._opened(kind, change.key, change.value), change.revision)
         return before, after
 
     def _sealed(self, kind: Kind, key: bytes, raw: bytes) -> bytes:

@@ -6,7 +6,6 @@ from typing import Final
 
 from iacorch.api import objects
 from iacorch.api.catalogue import NAMESPACE
-from iacorch.api.objects import Object
 from iacorch.errors import Cause, Forbidden
 from iacorch.server.request import Target
 from iacorch.server.storage import ObjectStore
@@ -14,7 +13,6 @@ from iacorch.server.storage import ObjectStore
 SYSTEM_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Made at the first start."""
 IMMORTAL: Final = frozenset({"default", "kube-system", "kube-public"})
-NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
 
 async def check_namespace(storage: ObjectStore, target: Target) -> None:
@@ -37,16 +35,6 @@ async def check_namespace(storage: ObjectStore, target: Target) -> None:
                 Cause("metadata.namespace", f"namespace {target.namespace} is being terminated", "NamespaceTerminating")
             ],
         )
-
-
-def with_namespace_defaults(obj: Object) -> Object:
-    """A new namespace: labelled with its name, active, and finalised by the namespace controller."""
-    labels = {**objects.labels(obj), NAME_LABEL: objects.name(obj)}
-    return {
-        **objects.with_metadata(obj, labels=labels),
-        "spec": {**objects.spec(obj), "finalizers": objects.spec(obj).get("finalizers") or ["kubernetes"]},
-        "status": {"phase": "Active"},
-    }
 
 
 def check_not_immortal(target: Target) -> None:

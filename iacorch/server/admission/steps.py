@@ -14,7 +14,7 @@ from iacorch.api.objects import Object
 from iacorch.kit.ids import Ids
 from iacorch.server.admission import node, serviceaccounts
 from iacorch.server.admission.addresses import ServiceAddresses
-from iacorch.server.admission.namespaces import check_namespace, with_namespace_defaults
+from iacorch.server.admission.namespaces import check_namespace, check_not_immortal
 from iacorch.server.request import Target, User
 from iacorch.server.storage import ObjectStore
 
@@ -43,8 +43,6 @@ class Admission:
             case ("", "Service"):
                 async with self._addresses.assigned(None, obj) as admitted:
                     yield admitted
-            case ("", "Namespace"):
-                yield with_namespace_defaults(obj)
             case ("", "Pod"):
                 yield serviceaccounts.with_default(obj)
             case _:
@@ -60,4 +58,5 @@ class Admission:
             yield new
 
     def deleting(self, user: User, target: Target, obj: Object) -> None:
+        check_not_immortal(target)
         node.check_delete(user, target, obj)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from iacorch.api import objects
+from iacorch.api import objects, subresources
 from iacorch.api.objects import Object
 from iacorch.client.contract import PatchType
 from iacorch.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMedia
@@ -139,9 +139,7 @@ class Resources:
     def _written(self, call: Call, written: Written) -> web.Response:
         obj = written.obj or {}
         if call.target.subresource == "scale":
-            from iacorch.server import scaling
-
-            obj = scaling.scale_of(obj)
+            obj = subresources.to_scale(obj)
         else:
             obj = shapes.shaped(call.target.kind, obj, call.answer, call.query)
         return _json(call.answer, obj, 201 if written.created else 200, written.warnings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 
 import orjson
 from aiohttp import web
@@ -22,7 +23,7 @@ from iacorch.server.http.negotiation import Answer
 from iacorch.server.registry import Registry
 from iacorch.server.request import Target, User
 from iacorch.server.tunnel import LogOptions, Tunnels
-from iacorch.server.watching import Event
+from iacorch.server.watching import Event, EventBatches
 
 
 class Watches:
@@ -31,15 +32,17 @@ class Watches:
     def __init__(self, registry: Registry, ids: Ids) -> None:
         self._registry, self._ids = registry, ids
         self._open: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: set[asyncio.Timeout] = set()
 
     @property
     def count(self) -> int:
         return self._open.total()
 
     def end_all(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        """As if each had come to its own time-out."""
+        now = asyncio.get_running_loop().time()
+        for end in self._ends:
+            end.reschedule(now)
 
     async def serve(self, request: web.BaseRequest, user: User, target: Target, answer: Answer) -> web.StreamResponse:
         if answer.encoding != "json":
@@ -50,46 +53,54 @@ class Watches:
         self._open[user.name] += 1
         try:
             async with self._registry.watch(user, target, options) as events:
-                response = web.StreamResponse(
-                    headers={"Content-Type": negotiation.JSON, "Cache-Control": "no-cache, private"}
-                )
+                response = web.StreamResponse(headers={"Content-Type": negotiation.JSON, "Cache-Control": "no-cache"})
                 await response.prepare(request)
-                try:
-                    async with asyncio.timeout(self._seconds(request.query)):
-                        await _write_events(response, events, answer, request.query, target)
-                except TimeoutError:
-                    pass  # the end that the client asked for
-                except ApiError as error:
-                    await response.write(orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n")
-                except ConnectionError:
-                    return response
-                await response.write_eof()
+                with suppress(ConnectionError):
+                    await self._stream(response, _frames(events, answer, request.query, target), request.query)
+                    await response.write_eof()
                 return response
         finally:
             self._open[user.name] -= 1
+
+    async def _stream(
+        self, response: web.StreamResponse, frames: AsyncIterator[bytes], asked: Mapping[str, str]
+    ) -> None:
+        """Until the time that the client set, or an error, which the client is told."""
+        end = asyncio.timeout(self._seconds(asked))
+        self._ends.add(end)
+        try:
+            async with end:
+                async for frame in frames:
+                    await _write(response, frame)
+        except TimeoutError:
+            return
+        except ApiError as error:
+            await response.write(orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n")
+        finally:
+            self._ends.discard(end)
 
     def _seconds(self, asked: Mapping[str, str]) -> float:
         seconds = query.timeout_seconds(asked)
         return float(seconds) if seconds else limits.WATCH_TIMEOUT_MIN_SECONDS * (1.0 + self._ids.fraction())
 
 
-async def _write_events(
-    response: web.StreamResponse,
-    events: AsyncIterator[list[Event]],
-    answer: Answer,
-    asked: Mapping[str, str],
-    target: Target,
-) -> None:
+async def _frames(
+    events: EventBatches, answer: Answer, asked: Mapping[str, str], target: Target
+) -> AsyncIterator[bytes]:
+    """The lines of a watch, those of one batch at a time."""
     async for batch in events:
-        if not answer.shape:
-            frames = b"".join(event.frame() for event in batch)
+        if answer.shape:
+            yield b"".join(_shaped_frame(event, answer, asked, target) for event in batch)
         else:
-            frames = b"".join(_shaped_frame(event, answer, asked, target) for event in batch)
-        try:
-            async with asyncio.timeout(limits.WATCH_WRITE_SECONDS):
-                await response.write(frames)
-        except TimeoutError as error:
-            raise Gone("the watch was ended because its client does not read") from error
+            yield b"".join(event.frame() for event in batch)
+
+
+async def _write(response: web.StreamResponse, frames: bytes) -> None:
+    try:
+        async with asyncio.timeout(limits.WATCH_WRITE_SECONDS):
+            await response.write(frames)
+    except TimeoutError as error:
+        raise Gone("the watch was ended because its client does not read") from error
 
 
 def _shaped_frame(event: Event, answer: Answer, asked: Mapping[str, str], target: Target) -> bytes:
