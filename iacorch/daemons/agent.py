@@ -153,7 +153,7 @@ async def running(
         prober = await stack.enter_async_context(SocketProber(runtime))
         machine = _machine(settings, await _runtime_info(runtime, clock))
         network = make_network(settings, client, clock)
-        reporter = Reporter(client, clock, SystemIds(), node_name=settings.node_name)
+        reporter = Reporter(client, clock, node_name=settings.node_name)
         node = Node(
             name=settings.node_name,
             address=str(settings.node_address),

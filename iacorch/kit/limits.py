@@ -116,9 +116,6 @@ IMAGE_BACKOFF_MAX_SECONDS: Final = 300.0
 SETBACK_START_SECONDS: Final = 0.5
 SETBACK_MAX_SECONDS: Final = 10.0
 """Operations that failed for other reasons: a config map that is not there yet, a network that is not up yet."""
-EVENTS_WAITING: Final = 500
-EVENTS_REMEMBERED: Final = 1_000
-EVENT_MESSAGE_CHARACTERS: Final = 1_024
 STATUS_WRITERS: Final = 4
 """Pod statuses on their way to the API at the same time."""
 CONFIG_REFRESH_SECONDS: Final = 30.0

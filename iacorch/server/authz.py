@@ -52,7 +52,7 @@ _NODE_MAY: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("", "secrets"): frozenset({"get"}),
     ("", "namespaces"): READ,
     ("", "serviceaccounts"): frozenset({"get"}),
-    ("", "events"): frozenset({"create", "update", "patch"}),
+    ("", "events"): frozenset({"get", "create", "update", "patch"}),  # get: to count up what it told before
     ("events.k8s.io", "events"): frozenset({"create", "update", "patch"}),
     ("discovery.k8s.io", "endpointslices"): READ,
     ("coordination.k8s.io", "leases"): READ | {"create", "update", "patch", "delete"},

@@ -65,7 +65,7 @@ class World:
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[Pods]:
         """An agent that runs for as long as the block."""
-        reporter = Reporter(self.client, self.clock, SeededIds(2), node_name=NODE)
+        reporter = Reporter(self.client, self.clock, node_name=NODE)
         node = Node(
             name=NODE,
             address="192.0.2.1",
