@@ -52,9 +52,16 @@ def read_kubeconfig(path: Path, *, context: str = "") -> Endpoint:
     """
     where = str(path)
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=where, hint="run `make up` first") from error
+    return parse_kubeconfig(text, where=where, context=context)
+
+
+def parse_kubeconfig(text: str, *, where: str, context: str = "") -> Endpoint:
+    """As `read_kubeconfig`, for a text that came from elsewhere; `where` names it in errors."""
+    try:
+        document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"is not YAML: {error}", where=where) from error
     if not isinstance(document, dict):

@@ -183,3 +183,15 @@ ENGINE_PROGRAM_STOP_SECONDS: Final = 5.0
 """A program is given this long to end by itself once the deployment has failed."""
 ENGINE_MESSAGE_BYTES: Final = 400 * 1024 * 1024
 """Largest gRPC message, as in Pulumi's own engine."""
+
+# Provider
+CREATE_SECONDS: Final = 600.0
+"""Patience of one create, update or delete unless the program's custom timeouts say otherwise."""
+NODE_READY_SECONDS: Final = 120.0
+SERVER_READY_SECONDS: Final = 60.0
+DRAIN_SECONDS: Final = 60.0
+API_POLL_SECONDS: Final = 0.3
+ENGINE_LOST_SECONDS: Final = 10.0
+"""Silence of the engine after which a provider ends itself."""
+PROGRESS_QUEUE: Final = 1_000
+"""Lines of progress that may wait for a slow engine; later ones are dropped."""

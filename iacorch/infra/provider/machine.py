@@ -1,0 +1,191 @@
+"""What Node and ControlPlane share: a connection, and the way from a machine to a running daemon.
+
+In: connection properties and a planning function. Out: `Bootstrapped`. The order is the contract: reach, ask facts,
+plan; only then is anything built or changed. Errors before that are plain (nothing was made), errors after it become
+`HalfMade`, so that the engine keeps the ID and the host keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from iacorch.infra.bootstrap import bundle, facts, runner, ssh
+from iacorch.infra.bootstrap.errors import (
+    HostError,
+    HostKeyChanged,
+    HostUnreachable,
+    KeyRefused,
+    PreflightRefused,
+)
+from iacorch.infra.bootstrap.facts import Facts
+from iacorch.infra.bootstrap.plan import Plan, Refusal
+from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
+from iacorch.infra.provider.properties import Property
+from iacorch.infra.provider.resource import Properties, Request
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock
+
+CONNECTION: Final = Property(
+    "connection",
+    "object",
+    "How the machine is reached by SSH.",
+    required=True,
+    type_name="Connection",
+    fields=(
+        Property("host", "string", "Address or name of the machine.", required=True, replaces=True),
+        Property("port", "integer", "Port of its SSH server.", default=22),
+        Property("user", "string", "Root, or a user with sudo without a password.", default="root"),
+        Property("privateKey", "string", "The private key in OpenSSH's format.", required=True, secret=True),
+    ),
+)
+MACHINE_ID: Final = Property(
+    "machineId",
+    "string",
+    "What tells this machine from another one at the same address (a container's or an instance's ID). Another machine "
+    "is a replacement.",
+    replaces=True,
+)
+SEEN: Final = (
+    Property("hostKeys", "string", "The host's SSH keys, pinned when it was first reached."),
+    Property("os", "string", "The operating system that was found."),
+    Property("reachable", "boolean", "Whether the machine could be reached when it was last looked at."),
+    Property("serviceActive", "boolean", "Whether the daemon ran when it was last looked at."),
+    Property("bundle", "string", "Which build of the daemon is installed."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapped:
+    """The daemon runs; `outputs` are those of `SEEN`."""
+
+    facts: Facts
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is found at a machine without changing it. `found` is None where it could not be entered."""
+
+    found: Facts | None
+    words: str = ""
+
+
+def target_of(inputs: Properties, *, host_keys: str = "") -> SshTarget:
+    """The connection of a resource; known host keys are the only ones accepted."""
+    connection = inputs["connection"]
+    return SshTarget(
+        host=connection["host"],
+        port=int(connection.get("port", 22)),
+        user=connection.get("user", "root"),
+        private_key=connection["privateKey"],
+        host_keys=host_keys,
+    )
+
+
+def seen(found: Facts | None, unit: str, state: Properties, *, host_keys: str = "") -> dict[str, Any]:
+    """The outputs of `SEEN` for what was found; a machine that cannot be entered keeps what was known of it."""
+    kept = {"hostKeys": host_keys or state.get("hostKeys", ""), "os": state.get("os", "")}
+    if found is None:
+        return {**kept, "reachable": False, "serviceActive": False, "bundle": state.get("bundle", "")}
+    return {
+        **kept,
+        "os": found.os_name,
+        "reachable": True,
+        "serviceActive": found.installation.active(unit),
+        "bundle": found.installation.bundles.get(unit, ""),
+    }
+
+
+class Machines:
+    """The edge to machines. `cache` is where bundles are kept, `package` what they carry (tests bring their own)."""
+
+    def __init__(self, clock: Clock, *, cache: Path | None = None, package: Path | None = None) -> None:
+        self.clock = clock
+        self._cache, self._package = cache, package
+
+    @asynccontextmanager
+    async def reached(self, request: Request, target: SshTarget) -> AsyncIterator[SshSession]:
+        """A session on a machine that may still be starting. Raises a HostError leaf."""
+        async with ssh.session(target) as session:
+            request.say(f"{target.host}: waiting for SSH")
+            patience = min(limits.SSH_READY_SECONDS, request.timeout_seconds)
+            await ssh.wait_reachable(session, self.clock, timeout_seconds=patience)
+            yield session
+
+    async def look(self, target: SshTarget) -> Look:
+        """Facts, or why there are none. Does not wait for a machine that is away."""
+        try:
+            async with ssh.session(target) as session:
+                return Look(await facts.gather(session, self.clock))
+        except HostError as error:
+            return Look(None, error.message)
+
+    async def facts(self, session: SshSession) -> Facts:
+        return await facts.gather(session, self.clock)
+
+    async def bootstrap(
+        self,
+        request: Request,
+        session: SshSession,
+        *,
+        name: str,
+        found: Facts,
+        planned: Plan | tuple[Refusal, ...],
+        playbook: Literal["node", "control_plane"],
+    ) -> Bootstrapped:
+        """Run the plan. Raises PreflightRefused and BundleFailed before, PlaybookFailed after something was changed."""
+        if not isinstance(planned, Plan):
+            raise PreflightRefused(session.target.host, planned)
+        package = {"package": self._package} if self._package else {}
+        request.say(f"{name}: building the {planned.bundle} bundle")
+        built = await bundle.build(
+            planned.bundle, python=planned.python.version, arch=planned.arch, cache=self._cache, **package
+        )
+        host = runner.HostRun(
+            name,
+            session,
+            runner.variables(planned, built),
+            group="nodes" if playbook == "node" else "control_plane",
+            python=planned.python.path,
+        )
+        result = await runner.run_playbook(
+            playbook, [host], _telling(request.say), timeout_seconds=request.timeout_seconds
+        )
+        request.say(f"{name}: {result.changed[name]} tasks changed something")
+        outputs = {
+            "hostKeys": session.host_keys(),
+            "os": found.os_name,
+            "reachable": True,
+            "serviceActive": True,
+            "bundle": built.id,
+        }
+        return Bootstrapped(found, outputs)
+
+    async def reset(self, request: Request, target: SshTarget, *, name: str, unit: str, owner: str) -> None:
+        """Take the daemon off a machine. One that is gone, or is another one by now, is said and left alone.
+
+        Raises PlaybookFailed, and NotPrivileged or RemoteFailed where we are let in but cannot work.
+        """
+        try:
+            async with ssh.session(target) as session:
+                found = await facts.gather(session, self.clock)
+                if found.installation.owners.get(unit) != owner:
+                    request.say(f"{name}: nothing of this resource is on {target.host}")
+                    return
+                python = next((p.path for p in found.pythons), "/usr/bin/python3")
+                host = runner.HostRun(name, session, {"iacorch_unit": unit}, python=python)
+                await runner.run_playbook("reset", [host], _telling(request.say))
+        except (HostUnreachable, HostKeyChanged, KeyRefused) as error:
+            request.say(f"{name}: its machine is left as it is: {error.message}")
+
+
+def _telling(say: Callable[[str], None]) -> runner.Listener:
+    def tell(progress: runner.Progress) -> None:
+        if progress.state != "skipped":
+            say(str(progress))
+
+    return tell
