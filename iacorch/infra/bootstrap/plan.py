@@ -121,7 +121,7 @@ def plan_control_plane(facts: Facts, config: ControlPlaneConfig) -> Plan | tuple
     arguments += ["--kubeconfig", f"{CONTROL_PLANE_DATA_DIR}/admin.kubeconfig", "--advertise", config.advertise]
     for name in config.tls_sans:
         arguments += ["--tls-san", name]
-    arguments += ["--join-token-file", "%d/join-token"]  # %d: where systemd puts credentials
+    arguments += ["--join-token-file", "/run/iacorchd/join-token"]
     variables = {
         "iacorch_unit": CONTROL_PLANE_UNIT,
         "iacorch_owner": config.owner,

@@ -119,10 +119,10 @@ async def run_playbook(
         status = await asyncio.shield(running)
     except asyncio.CancelledError:
         cancelled.set()
-        await asyncio.wait([running])
         raise
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        # The thread owns the directory until it ends, also when nobody waits for it any more.
+        running.add_done_callback(lambda _: shutil.rmtree(directory, ignore_errors=True))
     if collector.failures or status != "successful":
         raise PlaybookFailed(playbook, collector.failures or _unfinished(hosts, status, collector.words))
     return PlaybookResult({host.name: collector.changed.get(host.name, 0) for host in hosts})

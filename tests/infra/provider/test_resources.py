@@ -1,0 +1,89 @@
+"""The pure decisions of each resource."""
+
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from iacorch.errors import ConfigError
+from iacorch.infra.machines.docker_provider.wire import UNKNOWN
+from iacorch.infra.provider.control_plane import ControlPlanes, reached_at
+from iacorch.infra.provider.machine import Machines
+from iacorch.infra.provider.node import Nodes
+from iacorch.infra.provider.resource import token_of
+from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.kit.clock import SystemClock
+from iacorch.kit.ids import SeededIds
+
+URN = "urn:pulumi:dev::shop::iacorch:index:Node::Worker-1"
+NODES = Nodes(Machines(SystemClock()))
+SERVERS = ControlPlanes(Machines(SystemClock()), SeededIds(1))
+
+
+def test_a_token_is_the_same_for_every_try() -> None:
+    assert token_of(URN) == token_of(URN) != token_of(URN + "x")
+
+
+def test_a_node_is_named_after_its_resource() -> None:
+    assert NODES.complete({}, urn=URN)["nodeName"] == "worker-1"
+    assert NODES.complete({"nodeName": "a"}, urn=URN)["nodeName"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "paths"),
+    [
+        ({"nodeName": "a"}, []),
+        ({"nodeName": UNKNOWN}, []),
+        ({"nodeName": "A_b"}, ["nodeName"]),
+        ({"nodeName": "a" * 254}, ["nodeName"]),
+        ({"nodeName": "a", "taints": ["gpu=yes:NoSchedule", "x:NoExecute", "bad"]}, ["taints[2]"]),
+    ],
+)
+def test_nodes_check_names_and_taints(inputs: dict[str, Any], paths: list[str]) -> None:
+    assert [failure.path for failure in NODES.check(inputs)] == paths
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "first"),
+    [
+        ({"nodeName": "a", "connection": 1}, {"nodeName": "a", "connection": 2}, True),
+        ({"nodeName": "a", "connection": 1}, {"nodeName": "b", "connection": 1}, True),
+        ({"nodeName": "a", "connection": 1}, {"nodeName": "b", "connection": 2}, False),
+    ],
+)
+def test_a_node_goes_first_when_name_or_machine_is_used_again(
+    old: dict[str, Any], new: dict[str, Any], first: bool
+) -> None:
+    assert NODES.delete_first(old, new, ()) is first
+
+
+def test_a_control_plane_is_reached_where_its_machine_is() -> None:
+    inputs = SERVERS.complete({"connection": {"host": "10.0.0.1"}, "port": 7443}, urn=URN)
+    assert (inputs["advertise"], inputs["endpoint"]) == ("10.0.0.1:7443", "10.0.0.1:7443")
+    unknown = SERVERS.complete({"connection": {"host": UNKNOWN}}, urn=URN)
+    assert unknown["advertise"] == UNKNOWN
+    published = SERVERS.complete({"connection": {"host": "h"}, "endpoint": "127.0.0.1:1"}, urn=URN)
+    assert (published["advertise"], published["endpoint"]) == ("h:6443", "127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("value", "good"), [("h:1", True), ("h", False), ("h:0", False), (":1", False), (UNKNOWN, True)]
+)
+def test_addresses_are_host_and_port(value: str, good: bool) -> None:
+    assert (SERVERS.check({"advertise": value, "port": 1}) == []) is good
+
+
+def test_a_kubeconfig_is_pointed_at_the_endpoint() -> None:
+    text = yaml.safe_dump({"clusters": [{"name": "a", "cluster": {"server": "https://a:1"}}], "users": []})
+    assert yaml.safe_load(reached_at(text, "https://b:2"))["clusters"][0]["cluster"]["server"] == "https://b:2"
+    with pytest.raises(ConfigError, match="not a kubeconfig"):
+        reached_at("no", "https://b:2")
+
+
+def test_a_key_pair_is_openssh_s() -> None:
+    pair = key_pair(Ed25519PrivateKey.from_private_bytes(bytes(32)), "fleet")
+    assert pair["privateKey"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    assert pair["publicKey"].startswith("ssh-ed25519 AAAA")
+    assert pair["publicKey"].endswith(" fleet")
+    assert pair["fingerprint"].startswith("SHA256:")
