@@ -67,6 +67,7 @@ EXTRA_TYPES = [
     "io.k8s.api.core.v1.Binding",
     "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
     "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta",
 ]
 
 #: Types that JSON writes as a plain value.

@@ -23,6 +23,8 @@ JSON_PATCH_OPERATIONS: Final = 10_000
 """As in Kubernetes' apiserver."""
 JSON_PATCH_COPIED_VALUES: Final = 200_000
 """More than an object of `BODY_BYTES` usually holds."""
+PROTOBUF_VALUES: Final = 400_000
+"""Fields in one protobuf body: ten times a very large object, a fraction of what `BODY_BYTES` could claim."""
 JSON_DEPTH: Final = 96
 """Objects and lists inside each other in a body: deeper than any kind goes, shallow enough for what recurses."""
 
