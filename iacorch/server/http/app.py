@@ -59,8 +59,8 @@ class ApiServer:
     def __init__(self, registry: Registry, *, pki: Pki, authenticator: Authenticator, clock: Clock, ids: Ids) -> None:
         self._registry, self._pki, self._authenticator, self._clock = registry, pki, authenticator, clock
         self._tunnels = Tunnels()
-        self._watches = Watches(registry, ids)
-        self._resources = Resources(registry, self._tunnels, self._watches)
+        self._watches = Watches(registry, clock, ids)
+        self._resources = Resources(registry, self._tunnels, self._watches, clock)
         self._documents = Documents(registry.kinds)
         self._metrics = Metrics()
         self._runner: web.ServerRunner | None = None
@@ -160,7 +160,16 @@ class ApiServer:
         document = self._documents.find(path, request.headers.get("Accept", ""))
         if document is None:
             raise NotFound("the server could not find the requested resource")
-        return web.Response(body=document.body, headers={"Content-Type": document.content_type})
+        etag = f'"{document.etag}"'
+        headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "no-cache, private"}
+        if request.query.get("hash") == document.etag:
+            headers["Cache-Control"] = "public, immutable"
+        if etag in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers=headers)
+        response = web.Response(body=document.body, headers=headers | {"Content-Type": document.content_type})
+        if len(document.body) > limits.GZIP_BYTES:
+            response.enable_compression()
+        return response
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         """The body, read within its bounds of size and time; aiohttp keeps it for whoever reads it again."""

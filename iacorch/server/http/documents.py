@@ -1,108 +1,111 @@
-"""What is read and is no resource: discovery, OpenAPI, version, health. Made once, as they only change with the kinds.
+"""What is read and is no resource: discovery, OpenAPI, version. Each is made when first asked for, and kept.
 
-In: a path and what is accepted. Out: bytes and their content type, or None where there is no such document.
+In: a path and what is accepted. Out: bytes, their content type and their hash, or None where there is no such document.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from iacorch import __version__
+from iacorch.api import discovery, openapi
 from iacorch.api.catalogue import Catalogue
 
 KUBERNETES_VERSION: Final = ("1", "37")
-AGGREGATED: Final = "g=apidiscovery.k8s.io"
+AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     body: bytes
     content_type: str = "application/json"
-    etag: str = ""
+
+    @property
+    def etag(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()[:32].upper()
 
 
 class Documents:
+    """Of one catalogue of kinds."""
+
     def __init__(self, kinds: Catalogue) -> None:
         self._kinds = kinds
+        self._made: dict[tuple[str, bool], Document | None] = {}
 
     def version(self) -> Document:
         major, minor = KUBERNETES_VERSION
-        return _json(
-            {
-                "major": major,
-                "minor": minor,
-                "gitVersion": f"v{major}.{minor}.0+iacorch-{__version__}",
-                "gitCommit": "",
-                "gitTreeState": "clean",
-                "buildDate": "1970-01-01T00:00:00Z",
-                "goVersion": "",
-                "compiler": "cpython",
-                "platform": "linux/amd64",
-            }
-        )
+        facts = {
+            "major": major,
+            "minor": minor,
+            "gitVersion": f"v{major}.{minor}.0+iacorch-{__version__}",
+            "gitCommit": "",
+            "gitTreeState": "clean",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "",
+            "compiler": "cpython",
+            "platform": "linux/amd64",
+        }
+        return Document(orjson.dumps(facts))
 
     def find(self, path: str, accept: str) -> Document | None:
-        parts = [part for part in path.split("/") if part]
+        """The document at a path, in the form that is accepted."""
+        aggregated = path in ("/api", "/apis") and _wants_aggregated(accept)
+        key = (path, aggregated)
+        if key not in self._made:
+            made = self._make(path.strip("/").split("/"), aggregated=aggregated)
+            if made is None:
+                return None  # not kept: there is no end of paths that do not exist
+            self._made[key] = made
+        return self._made[key]
+
+    def _make(self, parts: list[str], *, aggregated: bool) -> Document | None:
+        kinds = self._kinds
         match parts:
+            case ["api"] if aggregated:
+                return _json(discovery.aggregated(kinds, core=True), AGGREGATED)
+            case ["apis"] if aggregated:
+                return _json(discovery.aggregated(kinds, core=False), AGGREGATED)
             case ["api"]:
-                return _json({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
+                return _json(discovery.api_versions(""))
             case ["apis"]:
-                groups = sorted({group for group, _ in self._kinds.group_versions() if group})
-                return _json({"kind": "APIGroupList", "apiVersion": "v1", "groups": [self._group(g) for g in groups]})
-            case ["apis", group] if any(group == known for known, _ in self._kinds.group_versions()):
-                return _json({"kind": "APIGroup", "apiVersion": "v1"} | self._group(group))
+                return _json(discovery.api_group_list(kinds))
+            case ["apis", group]:
+                return _json(discovery.api_group(kinds, group))
             case ["api", version]:
-                return self._resources("", version)
+                return _json(discovery.api_resource_list(kinds, "", version))
             case ["apis", group, version]:
-                return self._resources(group, version)
+                return _json(discovery.api_resource_list(kinds, group, version))
+            case ["openapi", "v3"]:
+                return _json(openapi.index(kinds, self._hashes()))
+            case ["openapi", "v3", "api", version] if kinds.in_group_version("", version):
+                return _json(openapi.document(kinds, "", version))
+            case ["openapi", "v3", "apis", group, version] if kinds.in_group_version(group, version):
+                return _json(openapi.document(kinds, group, version))
+            case [""]:
+                return _json(
+                    {"paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]}
+                )
         return None
 
-    def _group(self, group: str) -> dict[str, Any]:
-        versions = [
-            {"groupVersion": f"{group}/{version}", "version": version}
-            for known, version in self._kinds.group_versions()
-            if known == group
-        ]
-        return {"name": group, "versions": versions, "preferredVersion": versions[0]}
-
-    def _resources(self, group: str, version: str) -> Document | None:
-        kinds = self._kinds.in_group_version(group, version)
-        if not kinds:
-            return None
-        resources: list[dict[str, Any]] = []
-        for kind in kinds:
-            row: dict[str, Any] = {
-                "name": kind.plural,
-                "singularName": kind.singular,
-                "namespaced": kind.namespaced,
-                "kind": kind.kind,
-                "verbs": list(kind.verbs),
-            }
-            if kind.short_names:
-                row["shortNames"] = list(kind.short_names)
-            if kind.categories:
-                row["categories"] = list(kind.categories)
-            resources.append(row)
-            for sub in kind.subresources:
-                resources.append(
-                    {
-                        "name": f"{kind.plural}/{sub.name}",
-                        "singularName": "",
-                        "namespaced": kind.namespaced,
-                        "group": sub.group,
-                        "version": sub.version,
-                        "kind": sub.kind,
-                        "verbs": list(sub.verbs),
-                    }
-                )
-        api_version = f"{group}/{version}" if group else version
-        return _json(
-            {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": resources}
-        )
+    def _hashes(self) -> dict[str, str]:
+        paths = [openapi.path_of(group, version) for group, version in self._kinds.group_versions()]
+        found = {path: self.find(f"/openapi/v3/{path}", "") for path in paths}
+        return {path: document.etag for path, document in found.items() if document is not None}
 
 
-def _json(value: Any) -> Document:
-    return Document(orjson.dumps(value))
+def _wants_aggregated(accept: str) -> bool:
+    """Whether the first form that this server has is the aggregated one."""
+    for part in accept.replace(" ", "").split(","):
+        if "as=APIGroupDiscoveryList" in part and "g=apidiscovery.k8s.io" in part and "v=v2" in part.split(";"):
+            return part.startswith("application/json")
+        if part.startswith(("application/json", "*/*")) and "as=" not in part:
+            return False
+    return False
+
+
+def _json(value: Any, content_type: str = "application/json") -> Document | None:
+    return Document(orjson.dumps(value), content_type) if value is not None else None

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import orjson
 import yaml
 
+from iacorch.api import protobuf
 from iacorch.errors import BadRequest, NotAcceptable, UnsupportedMedia
 
 JSON: Final = "application/json"
@@ -83,6 +84,8 @@ def read_body(body: bytes, content_type: str) -> dict[str, Any]:
 
 def read_value(body: bytes, content_type: str) -> Any:
     media = media_type(content_type)
+    if body.startswith(protobuf.MAGIC) or media == PROTOBUF:
+        return protobuf.decode(body)
     if media in (YAML, "application/x-yaml", "text/yaml", "application/apply-patch+yaml"):
         return _yaml(body)
     if media in ("", JSON) or media.endswith("+json"):

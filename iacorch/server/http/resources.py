@@ -17,9 +17,10 @@ from iacorch.api.objects import Object
 from iacorch.client.contract import PatchType
 from iacorch.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMedia
 from iacorch.kit import limits
+from iacorch.kit.clock import Clock
 from iacorch.server.http import negotiation, query, shapes, streams
-from iacorch.server.http.negotiation import Answer
 from iacorch.server.http.paths import ResourcePath
+from iacorch.server.http.shapes import View
 from iacorch.server.listing import Listing
 from iacorch.server.registry import Registry, Written
 from iacorch.server.request import Target, User
@@ -36,12 +37,12 @@ class Call:
     user: User
     target: Target
     query: Mapping[str, str]
-    answer: Answer
+    view: View
 
 
 class Resources:
-    def __init__(self, registry: Registry, tunnels: Tunnels, watches: streams.Watches) -> None:
-        self._registry, self._tunnels, self._watches = registry, tunnels, watches
+    def __init__(self, registry: Registry, tunnels: Tunnels, watches: streams.Watches, clock: Clock) -> None:
+        self._registry, self._tunnels, self._watches, self._clock = registry, tunnels, watches, clock
 
     async def serve(self, request: web.BaseRequest, user: User, path: ResourcePath) -> web.StreamResponse:
         """Raises `ApiError`s."""
@@ -50,7 +51,8 @@ class Resources:
             raise NotFound("the server could not find the requested resource")
         target = Target(kind, path.namespace, path.name, path.subresource)
         answer = negotiation.wanted(request.headers.get("Accept", ""))
-        call = Call(request, user, target, request.query, answer)
+        view = shapes.view(answer, request.query, self._clock.now())
+        call = Call(request, user, target, request.query, view)
         match request.method:
             case "GET":
                 return await self._read(call)
@@ -69,31 +71,31 @@ class Resources:
         if target.subresource == "log":
             return await streams.logs(call.request, registry, self._tunnels, call.user, target)
         if target.subresource == "scale":
-            return _json(call.answer, await registry.get_scale(call.user, target))
+            return _json(call, await registry.get_scale(call.user, target))
         watching = call.query.get("watch", "").lower() in _WATCH_WORDS
         if watching:
-            return await self._watches.serve(call.request, call.user, target, call.answer)
+            return await self._watches.serve(call.request, call.user, target, call.view.answer)
         if not target.name:
             listing = await registry.list(call.user, target, query.read_options(call.query))
             return _list_response(call, listing)
         stored = await registry.get(call.user, target)
-        if call.answer == Answer():
+        if call.view.is_plain:
             return web.Response(body=stored.wire(), content_type=negotiation.JSON)
-        return _json(call.answer, shapes.shaped(target.kind, stored.decode(), call.answer, call.query))
+        return _json(call, shapes.shaped(target.kind, stored.decode(), call.view))
 
     async def _create(self, call: Call) -> web.Response:
         target, registry = call.target, self._registry
         body = await self._body(call)
         options = query.write_options(call.query)
         if target.kind.is_virtual:
-            return _json(call.answer, registry.review(call.user, target, body), 201)
+            return _json(call, registry.review(call.user, target, body), 201)
         match target.subresource:
             case "binding":
                 await registry.bind(call.user, target, body, options)
-                return _json(call.answer, _success(target, 201), 201)
+                return _json(call, _success(target, 201), 201)
             case "eviction":
                 await registry.evict(call.user, target, body, options)
-                return _json(call.answer, _success(target, 201), 201)
+                return _json(call, _success(target, 201), 201)
         if target.name and not target.subresource:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         return self._written(call, await registry.create(call.user, target, body, options))
@@ -130,7 +132,7 @@ class Resources:
         written = await self._registry.delete(call.user, call.target, options)
         if written.obj is not None:
             return self._written(call, written)
-        return _json(call.answer, _success(call.target, 200, uid=objects.uid(written.before or {})))
+        return _json(call, _success(call.target, 200, uid=objects.uid(written.before or {})))
 
     async def _body(self, call: Call) -> Object:
         content_type = call.request.headers.get("Content-Type", "")
@@ -141,8 +143,8 @@ class Resources:
         if call.target.subresource == "scale":
             obj = subresources.to_scale(obj)
         else:
-            obj = shapes.shaped(call.target.kind, obj, call.answer, call.query)
-        return _json(call.answer, obj, 201 if written.created else 200, written.warnings)
+            obj = shapes.shaped(call.target.kind, obj, call.view)
+        return _json(call, obj, 201 if written.created else 200, written.warnings)
 
 
 async def read_bytes(request: web.BaseRequest) -> bytes:
@@ -151,20 +153,21 @@ async def read_bytes(request: web.BaseRequest) -> bytes:
 
 
 def _list_response(call: Call, listing: Listing) -> web.Response:
-    if call.answer == Answer():
-        body = shapes.list_bytes(listing)
-    else:
-        body = negotiation.write(shapes.shaped_list(listing, call.answer, call.query), call.answer)
-    response = web.Response(body=body, content_type=call.answer.content_type)
+    answer = call.view.answer
+    body = (
+        shapes.list_bytes(listing)
+        if call.view.is_plain
+        else negotiation.write(shapes.shaped_list(listing, call.view), answer)
+    )
+    response = web.Response(body=body, content_type=answer.content_type)
     if len(body) > limits.GZIP_BYTES:
         response.enable_compression()
     return response
 
 
-def _json(answer: Answer, value: Any, code: int = 200, warnings: Sequence[str] = ()) -> web.Response:
-    response = web.Response(
-        body=negotiation.write(value, Answer(answer.encoding)), status=code, content_type=answer.content_type
-    )
+def _json(call: Call, value: Any, code: int = 200, warnings: Sequence[str] = ()) -> web.Response:
+    answer = call.view.answer
+    response = web.Response(body=negotiation.write(value, answer), status=code, content_type=answer.content_type)
     for warning in warnings:
         text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         response.headers.add("Warning", f'299 - "{text}"')

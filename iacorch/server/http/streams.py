@@ -17,9 +17,11 @@ from aiohttp import web
 from iacorch.client.contract import WatchType
 from iacorch.errors import ApiError, BadRequest, Gone, TooManyRequests
 from iacorch.kit import limits
+from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.server.http import negotiation, query, shapes
 from iacorch.server.http.negotiation import Answer
+from iacorch.server.http.shapes import View
 from iacorch.server.registry import Registry
 from iacorch.server.request import Target, User
 from iacorch.server.tunnel import LogOptions, Tunnels
@@ -29,8 +31,8 @@ from iacorch.server.watching import Event, EventBatches
 class Watches:
     """Counts the open watches of each identity, and ends them all when the server stops."""
 
-    def __init__(self, registry: Registry, ids: Ids) -> None:
-        self._registry, self._ids = registry, ids
+    def __init__(self, registry: Registry, clock: Clock, ids: Ids) -> None:
+        self._registry, self._clock, self._ids = registry, clock, ids
         self._open: Counter[str] = Counter()
         self._ends: set[asyncio.Timeout] = set()
 
@@ -56,7 +58,7 @@ class Watches:
                 response = web.StreamResponse(headers={"Content-Type": negotiation.JSON, "Cache-Control": "no-cache"})
                 await response.prepare(request)
                 with suppress(ConnectionError):
-                    await self._stream(response, _frames(events, answer, request.query, target), request.query)
+                    await self._stream(response, self._frames(events, answer, request.query, target), request.query)
                     await response.write_eof()
                 return response
         finally:
@@ -79,20 +81,25 @@ class Watches:
         finally:
             self._ends.discard(end)
 
+    async def _frames(
+        self, events: EventBatches, answer: Answer, asked: Mapping[str, str], target: Target
+    ) -> AsyncIterator[bytes]:
+        """The lines of a watch, those of one batch at a time. Only the first row of a Table brings its columns."""
+        columns_too = True
+        async for batch in events:
+            if not answer.shape:
+                yield b"".join(event.frame() for event in batch)
+                continue
+            view = shapes.view(answer, asked, self._clock.now())
+            lines = []
+            for event in batch:
+                lines.append(_shaped_frame(event, view, target, columns_too=columns_too))
+                columns_too = False
+            yield b"".join(lines)
+
     def _seconds(self, asked: Mapping[str, str]) -> float:
         seconds = query.timeout_seconds(asked)
         return float(seconds) if seconds else limits.WATCH_TIMEOUT_MIN_SECONDS * (1.0 + self._ids.fraction())
-
-
-async def _frames(
-    events: EventBatches, answer: Answer, asked: Mapping[str, str], target: Target
-) -> AsyncIterator[bytes]:
-    """The lines of a watch, those of one batch at a time."""
-    async for batch in events:
-        if answer.shape:
-            yield b"".join(_shaped_frame(event, answer, asked, target) for event in batch)
-        else:
-            yield b"".join(event.frame() for event in batch)
 
 
 async def _write(response: web.StreamResponse, frames: bytes) -> None:
@@ -103,11 +110,11 @@ async def _write(response: web.StreamResponse, frames: bytes) -> None:
         raise Gone("the watch was ended because its client does not read") from error
 
 
-def _shaped_frame(event: Event, answer: Answer, asked: Mapping[str, str], target: Target) -> bytes:
+def _shaped_frame(event: Event, view: View, target: Target, *, columns_too: bool) -> bytes:
     obj = event.object()
     if event.type is not WatchType.BOOKMARK:
-        obj = shapes.shaped(target.kind, obj, answer, asked)
-    elif answer.shape == negotiation.PARTIAL:
+        obj = shapes.shaped(target.kind, obj, view, columns_too=columns_too)
+    elif view.answer.shape == negotiation.PARTIAL:
         obj = shapes.partial(obj)
     return orjson.dumps({"type": event.type, "object": obj}) + b"\n"
 
