@@ -48,16 +48,20 @@ def read_scale(old: Object, body: Object, options: WriteOptions) -> Wish:
     return Wish(objects.with_metadata(scaled, resourceVersion=version or None), decoded.warnings, decoded.missing)
 
 
+def check_patch_type(patch_type: PatchType) -> None:
+    """Fields have no owners here, so there is nothing to apply by."""
+    if patch_type is PatchType.APPLY:
+        raise UnsupportedMedia(
+            "server-side apply is not supported by this server: apply from the client "
+            "(kubectl apply without --server-side, helm --server-side=false)"
+        )
+
+
 def patched(
     target: Target, old: Object, body: Mapping[str, Any] | Sequence[Any], patch_type: PatchType, options: WriteOptions
 ) -> Wish:
     """What a patch makes of the stored object."""
     kind = target.kind
-    if patch_type is PatchType.APPLY:
-        raise UnsupportedMedia(
-            "server-side apply is not supported by this server yet: apply from the client "
-            "(kubectl apply without --server-side)"
-        )
     if target.subresource == "scale":
         scale_type = structure.type_for("autoscaling/v1", "Scale")
         scale = patch.apply(patch_type, subresources.to_scale(old), body, type_=scale_type)

@@ -129,6 +129,7 @@ class Registry:
     ) -> Written:
         """Change some fields of what is there."""
         self._authorise(user, "patch", target)
+        pipeline.check_patch_type(patch_type)
         return await self._change(
             user, target, lambda old: pipeline.patched(target, old, patch, patch_type, options), options
         )

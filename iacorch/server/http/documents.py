@@ -18,6 +18,10 @@ from iacorch.api.catalogue import Catalogue
 KUBERNETES_VERSION: Final = ("1", "37")
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
+_EMPTY_SWAGGER: Final = b"\x0a\x032.0\x12\x12\x0a\x07iacorch\x12\x07v1.37.0\x42\x00"
+"""OpenAPI v2 as protobuf, with no definitions: kubectl asks for it when a kind is in no v3 document, and only then says
+that the kind is unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -85,6 +89,8 @@ class Documents:
                 return _json(openapi.document(kinds, "", version))
             case ["openapi", "v3", "apis", group, version] if kinds.in_group_version(group, version):
                 return _json(openapi.document(kinds, group, version))
+            case ["openapi", "v2"]:
+                return Document(_EMPTY_SWAGGER, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
             case [""]:
                 return _json(
                     {"paths": ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]}
