@@ -37,7 +37,7 @@ from iacorch.infra.engine.contract import (
     Summary,
     ignore,
 )
-from iacorch.infra.engine.errors import Interrupted, PassphraseWrong, ProgramFailed
+from iacorch.infra.engine.errors import Interrupted, PassphraseWrong
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
@@ -261,7 +261,7 @@ class BuiltIn:
             raise deployment.failure
         if running.exit_code != 0:
             said = "\n".join(errors) or running.tail or f"exit code {running.exit_code}"
-            raise ProgramFailed(f"the program failed: {said}")
+            raise program.failed(said)
         await cleanup.delete_unwanted(deployment)
 
     async def _finished(self, running: child.Child, deployment: Deployment) -> None:

@@ -5,6 +5,7 @@ In: a project, where the monitor listens, the configuration. Out: nothing, or Pr
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Final
 
 import orjson
 
+from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin import child
 from iacorch.infra.engine.builtin.project import Project
-from iacorch.infra.engine.errors import ProjectInvalid
+from iacorch.infra.engine.errors import ProgramFailed, ProjectInvalid, Unsupported
 
+_REFUSED: Final = re.compile(r"The Pulumi CLI does not support (.+?)\. Please update the Pulumi CLI")
 _MAIN: Final = Path(__file__).with_name("program_main.py")
 
 
@@ -38,6 +41,16 @@ async def start(
     hidden = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
     passed = {key: value for key, value in environment.items() if key not in hidden}
     return await child.start(argv, name="program", cwd=folder, environment=passed | own)
+
+
+def failed(said: str) -> EngineError:
+    """The error of a program that ended badly.
+
+    The SDK refuses what the engine does not announce, in words that are wrong here: the CLI would do it.
+    """
+    if (refused := _REFUSED.search(said)) is not None:
+        return Unsupported(refused.group(1))
+    return ProgramFailed(f"the program failed: {said}")
 
 
 def _python(project: Project) -> str:

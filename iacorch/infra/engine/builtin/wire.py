@@ -42,7 +42,8 @@ _SAFE_INTEGER: Final = 2**53
 
 def decode(struct: struct_pb2.Struct | None) -> Props:
     """A Struct as a dict; every kind of unknown becomes the one of strings."""
-    return {} if struct is None else {key: _decode(value) for key, value in struct.fields.items()}
+    # Maps of protobuf have no order; sorted ones make the same state files of the same properties.
+    return {} if struct is None else {key: _decode(value) for key, value in sorted(struct.fields.items())}
 
 
 def _decode(value: struct_pb2.Value) -> Any:
@@ -56,7 +57,7 @@ def _decode(value: struct_pb2.Value) -> Any:
     if kind == "bool_value":
         return value.bool_value
     if kind == "struct_value":
-        return {key: _decode(item) for key, item in value.struct_value.fields.items()}
+        return {key: _decode(item) for key, item in sorted(value.struct_value.fields.items())}
     if kind == "list_value":
         return [_decode(item) for item in value.list_value.values]
     return None

@@ -1,0 +1,206 @@
+"""The built-in engine after kill -9, after plugins that die, and against a second writer: the next run continues."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from iacorch.infra.engine.contract import Diagnostic, Op
+from iacorch.infra.engine.errors import PluginDied, StackLocked
+from iacorch.kit.clock import SystemClock
+from tests.infra.engine.conftest import PASSPHRASE, PROVIDER, World
+
+PATIENCE_SECONDS = 60.0
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, boundedly."""
+    clock = SystemClock()
+    give_up = clock.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert clock.monotonic() < give_up, f"waited in vain: {what}"
+        await clock.sleep(0.02)
+
+
+def start(world: World, *arguments: str) -> subprocess.Popen[bytes]:
+    """`iacorch ARGUMENTS` in a process of its own."""
+    folder = world.root / "bin"
+    folder.mkdir(exist_ok=True)
+    script = folder / "pulumi-resource-loop"
+    script.write_text(f'#!/bin/sh\necho $$ >> "$LOOP_WORLD/pids"\nexec "{sys.executable}" "{PROVIDER}" "$@"\n')
+    script.chmod(0o755)
+    path = os.pathsep.join([str(folder), os.environ["PATH"]])
+    environment = {**os.environ, **world.environment, "PATH": path, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
+    options = ["--cwd", str(world.ref.work_dir), "--backend", world.ref.backend_url, "--stack", "dev"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "iacorch.cli.main", *arguments, "--engine", "builtin", *options],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+async def test_a_create_cut_off_by_kill_9_is_found_again_and_not_made_twice(world: World) -> None:
+    world.program('Thing("first")\nThing("a", slow=600)\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    process = start(world, "up", "--yes")
+    try:
+        await until(lambda: (world.things / "making-a-0").exists(), "the provider is making a")
+        await until(lambda: "first" in world.names(), "first is in the state")
+    finally:
+        process.kill()
+        process.communicate()
+    pids = [int(line) for line in (world.things / "pids").read_text().split()]
+    await until(lambda: not any(alive(pid) for pid in pids), "the plugins ended with the engine")
+    assert [op["type"] for op in world.latest()["pending_operations"]] == ["creating"]
+    world.program('Thing("first")\nThing("a")\n')
+    result = await engine.up(world.ref, world.options(), world.hear)
+    assert any("was interrupted; it is there" in e.message for e in world.events if isinstance(e, Diagnostic))
+    assert Op.CREATE not in result.changes
+    assert world.calls("Create").count("Create a") == 1
+    assert world.there() == ["a-0", "first-0"]
+    assert "pending_operations" not in world.latest()
+
+
+async def kill_when(world: World, made: int) -> None:
+    """Run `up` and kill it once so many things exist, or once it is done."""
+    process = start(world, "up", "--yes")
+    try:
+        await until(lambda: len(world.there()) >= made or process.poll() is not None, f"{made} things")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def test_kill_9_at_many_points_never_loses_a_thing(world: World) -> None:
+    world.program('for i in range(12):\n    Thing(f"t{i}")\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    for made in (1, 5, 9):
+        await kill_when(world, made)
+        orjson.loads(world.state_file.read_bytes())
+    await engine.up(world.ref, world.options())
+    assert world.there() == sorted(f"t{i}-0" for i in range(12))
+    assert sorted(world.calls("Create")) == sorted(f"Create t{i}" for i in range(12))
+
+
+async def test_an_interrupted_run_finishes_what_it_began(world: World) -> None:
+    world.program('a = Thing("a", slow=1)\nThing("b", value=a.address)\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    running = asyncio.create_task(engine.up(world.ref, world.options()))
+    await until(lambda: (world.things / "making-a-0").exists(), "the provider is making a")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert world.resource("a")["id"] == "a-0"
+    assert "pending_operations" not in world.latest()
+    assert world.there() == ["a-0"]
+    assert (await engine.history(world.ref))[0].result == "failed"
+
+
+async def test_a_plugin_that_dies_during_create_is_named_and_the_thing_is_found_again(world: World) -> None:
+    world.program('Thing("a", die=True)\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    with pytest.raises(PluginDied, match=r"plugin loop ended during Create of urn:.*::a"):
+        await engine.up(world.ref, world.options())
+    world.program('Thing("a")\n')
+    await engine.up(world.ref, world.options())
+    assert world.calls("Create") == ["Create a"]
+    assert world.resource("a")["id"] == "a-0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "still_there", "names"),
+    [
+        pytest.param("deleting", True, ["a"], id="cut off before it was deleted"),
+        pytest.param("deleting", False, [], id="cut off after it was deleted"),
+        pytest.param("updating", True, ["a"], id="cut off during an update"),
+    ],
+)
+async def test_other_pending_operations_are_settled_by_reading(
+    world: World, kind: str, still_there: bool, names: list[str]
+) -> None:
+    world.program('Thing("a", value="1")\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    await engine.up(world.ref, world.options())
+    document: dict[str, Any] = orjson.loads(world.state_file.read_bytes())
+    latest = document["checkpoint"]["latest"]
+    latest["pending_operations"] = [{"resource": world.resource("a"), "type": kind}]
+    world.state_file.write_bytes(orjson.dumps(document))
+    thing = world.things / "a-0.json"
+    thing.write_text(thing.read_text().replace('"address": "10.0.0.0"', '"address": "10.9.9.9"'))
+    if not still_there:
+        thing.unlink()
+    await engine.refresh(world.ref, world.options())
+    assert [name for name in world.names() if name == "a"] == names
+    assert "pending_operations" not in world.latest()
+    if still_there:
+        assert world.resource("a")["outputs"]["address"] == "10.9.9.9"
+
+
+def dead_pid() -> int:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    return gone.pid
+
+
+def lock(world: World, pid: int, host: str) -> Path:
+    path = world.root / "state/.pulumi/locks/organization/proj/dev/other.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps({"pid": pid, "hostname": host, "username": "ada", "timestamp": "now"}))
+    return path
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
+async def test_a_lock_that_may_be_held_stops_a_second_writer(world: World, host: str) -> None:
+    world.program('Thing("a")\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    held = lock(world, os.getpid(), host)
+    with pytest.raises(StackLocked, match="locked by ada@"):
+        await engine.up(world.ref, world.options())
+    assert held.exists()
+    assert world.there() == []
+    assert await engine.unlock(world.ref) == 1
+    await engine.up(world.ref, world.options())
+    assert not list(held.parent.iterdir())
+
+
+async def test_the_lock_of_a_process_that_died_is_removed(world: World) -> None:
+    world.program('Thing("a")\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    lock(world, dead_pid(), socket.gethostname())
+    await engine.up(world.ref, world.options())
+    assert world.there() == ["a-0"]
+
+
+async def test_ctrl_c_ends_with_130_and_a_whole_state(world: World) -> None:
+    world.program('Thing("a", slow=2)\nThing("b", slow=2)\n')
+    await world.builtin().create_stack(world.ref)
+    process = start(world, "up", "--yes")
+    await until(lambda: (world.things / "making-a-0").exists(), "the provider is making a")
+    process.send_signal(signal.SIGINT)
+    _, said = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 130, said.decode()
+    assert world.resource("a")["id"] == "a-0"
+    assert "pending_operations" not in world.latest()
