@@ -152,7 +152,9 @@ NETWORK_COMMAND_SECONDS: Final = 60.0
 """Patience with one `nft` or `iptables`; a full load of 10,000 Services takes under a second."""
 NETWORK_COALESCE_SECONDS: Final = 0.05
 """Changes of Services, endpoints and nodes that arrive within this become one transaction."""
-NETWORK_VERIFY_SECONDS: Final = 30.0
+NETWORK_SERVICES_AT_ONCE: Final = 100
+"""Services planned without a break: about 10 ms."""
+NETWORK_VERIFY_SECONDS: Final = 60.0
 """How often links, routes and rules are looked at in case somebody else removed them."""
 NETWORK_RETRY_SECONDS: Final = 2.0
 DNS_UPSTREAM_SECONDS: Final = 2.0

@@ -23,18 +23,19 @@ import structlog
 from iacorch.agent.network import ipam, links, routes
 from iacorch.agent.network.attachments import AttachmentFile
 from iacorch.agent.network.contract import HostPort, NetworkNotReady, NetworkState, Transport
+from iacorch.agent.network.dns.names import Names
 from iacorch.agent.network.dns.server import DnsServer
 from iacorch.agent.network.dns.snapshot import Snapshot
 from iacorch.agent.network.dns.upstream import NodeResolvers, Upstream
-from iacorch.agent.network.dns.zone import Zone, records_of
 from iacorch.agent.network.services import conntrack, nft
 from iacorch.agent.network.services.plan import Endpoint, host_port_rules
 from iacorch.agent.network.services.rules import INDEX, ServiceKey, ServiceRules, keys_of, service_of
 from iacorch.agent.network.services.table import Table, admit_forwarding
 from iacorch.agent.network.settings import Settings
 from iacorch.api.catalogue import kind
+from iacorch.api.objects import Object
 from iacorch.client.contract import Client
-from iacorch.client.informer import Informer, key_of
+from iacorch.client.informer import Informer
 from iacorch.errors import NetworkFailed
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
@@ -72,15 +73,15 @@ class NodeNetwork:
         self._rules = ServiceRules(
             self._services, self._slices, node_name=node_name, cluster_network=self._settings.cluster_network
         )
-        self._zone = Zone(self._settings.cluster_domain)
-        self._snapshot = Snapshot(data_dir / "network" / "names.json")
+        snapshot = Snapshot(data_dir / "network" / "names.json")
+        self._names = Names(self._services, self._slices, snapshot, domain=self._settings.cluster_domain)
         resolvers = NodeResolvers(resolv_conf, ours=self._settings.dns_address)
-        self._dns = DnsServer(self._zone, Upstream(resolvers, clock=clock, ids=ids))
+        self._dns = DnsServer(self._names.zone, Upstream(resolvers, clock=clock, ids=ids))
         self._dirty_services: set[ServiceKey] = set()
-        self._names_changed = asyncio.Event()
         self._links_made = asyncio.Event()
         self._wake = asyncio.Event()
-        self._names_synced = False
+        self._peers_changed = True
+        self._seen_all = False
         self._links_made_for: IPv4Network | None = None
         self._verify_at = clock.monotonic()
         self._failure: str | None = None
@@ -134,13 +135,13 @@ class NodeNetwork:
 
     async def run(self) -> None:
         """Keep links, routes and rules in step, for ever. Cancel to stop; the kernel keeps what it has."""
-        self._nodes.on_change(lambda _old, _new: self._wake.set())
+        self._nodes.on_change(self._mark_peers)
         self._services.on_change(lambda old, new: self._mark(keys_of(old, new, by_label=False)))
         self._slices.on_change(lambda old, new: self._mark(keys_of(old, new, by_label=True)))
-        self._recall_names()
+        self._names.recall()
         async with Tasks("network") as tasks:
-            for work in (self._serve_names, self._save_names):
-                tasks.spawn(keep_running(work, name=work.__name__, clock=self._clock), name=work.__name__)
+            for name, work in (("names", self._serve_names), ("snapshot", self._keep_names)):
+                tasks.spawn(keep_running(work, name=name, clock=self._clock), name=name)
             for informer in (self._nodes, self._services, self._slices):
                 tasks.spawn(informer.run(), name=informer.kind.plural)
                 tasks.spawn(self._wake_when_synced(informer), name="synced")
@@ -155,7 +156,7 @@ class NodeNetwork:
                 patience = limits.NETWORK_VERIFY_SECONDS
             except NetworkFailed as error:
                 self._failure = error.message
-                self._verify_at = self._clock.monotonic()
+                self._verify_at, self._peers_changed = self._clock.monotonic(), True
                 patience = limits.NETWORK_RETRY_SECONDS
                 log.warning("the node's network is not as wanted", error=error.message, hint=error.hint)
             try:
@@ -180,7 +181,7 @@ class NodeNetwork:
             self._links_made_for = pod_range
             self._links_made.set()
             self._verify_at = self._clock.monotonic() + limits.NETWORK_VERIFY_SECONDS
-        if self._nodes.synced.is_set():
+        if self._nodes.synced.is_set() and (verifying or self._peers_changed):
             await self._follow_peers()
         await self._follow_services(pod_range)
 
@@ -192,6 +193,7 @@ class NodeNetwork:
             self._file.write(self._kept)
 
     async def _follow_peers(self) -> None:
+        self._peers_changed = False
         wanted = routes.overlay(routes.peers(self._nodes.items(), self._node_name))
         change = routes.difference(await self._blocking(links.overlay_seen), wanted)
         if change:
@@ -206,50 +208,40 @@ class NodeNetwork:
         if not (self._services.synced.is_set() and self._slices.synced.is_set()):
             await self._table.ensure_present(frame, host_ports)
             return
-        marked, self._dirty_services = self._dirty_services, set()
-        self._rules.refresh(marked)
-        self._name(marked)
+        await self._plan_marked()
         before, after = self._table.elements, self._rules.elements(host_ports)
         if await self._table.apply(frame, after) and (changed := conntrack.changed_frontends(before, after)):
             addresses = frozenset({str(self._node_address), str(frame.gateway)})
             await self._blocking(lambda: conntrack.forget(changed, addresses))
 
+    async def _plan_marked(self) -> None:
+        """In bites, because after a start every Service is marked and names must be answered meanwhile."""
+        marked, self._dirty_services = list(self._dirty_services), set()
+        for first in range(0, len(marked), limits.NETWORK_SERVICES_AT_ONCE):
+            bite = marked[first : first + limits.NETWORK_SERVICES_AT_ONCE]
+            self._rules.refresh(bite)
+            self._names.refresh(bite)
+            await self._clock.sleep(0)
+        if not self._seen_all:
+            self._names.complete()
+            self._seen_all = True
+
     def _mark(self, keys: set[ServiceKey]) -> None:
         self._dirty_services |= keys
         self._wake.set()
+
+    def _mark_peers(self, old: Object | None, new: Object | None) -> None:
+        """Nodes report often and move seldom; only moves concern us."""
+        if routes.place_of(old) != routes.place_of(new):
+            self._peers_changed = True
+            self._wake.set()
 
     async def _wake_when_synced(self, informer: Informer) -> None:
         await informer.synced.wait()
         self._wake.set()
 
-    # Names
-
-    def _name(self, keys: set[ServiceKey]) -> None:
-        """Bring the records of these Services up to date; the first time, forget those that went while we were away."""
-        if not self._names_synced:
-            known = {"/".join(key_of(service)) for service in self._services.items()}
-            for owner in [owner for owner in self._zone.parts() if owner and owner not in known]:
-                self._zone.put(owner, {})
-            self._names_synced = self._zone.loaded = True
-        for key in keys:
-            service, owner = self._services.get(*key), "/".join(key)
-            parts = self._slices.by_index(INDEX, owner)
-            records = records_of(service, parts, domain=self._settings.cluster_domain) if service is not None else {}
-            if records != self._zone.parts().get(owner, {}):
-                self._zone.put(owner, records)
-                self._names_changed.set()
-
-    def _recall_names(self) -> None:
-        for owner, records in self._snapshot.read().items():
-            self._zone.put(owner, records)
-            self._zone.loaded = True
-
-    async def _save_names(self) -> None:
-        await self._names_changed.wait()
-        await self._clock.sleep(limits.DNS_SNAPSHOT_SECONDS)
-        self._names_changed.clear()
-        parts = {owner: records for owner, records in self._zone.parts().items() if owner}
-        await self._blocking(lambda: self._snapshot.write(parts))
+    async def _keep_names(self) -> None:
+        await self._names.keep_on_disk(self._clock)
 
     async def _serve_names(self) -> None:
         await self._links_made.wait()

@@ -71,6 +71,11 @@ def internal_address(node: Object) -> IPv4Address | None:
     return None
 
 
+def place_of(node: Object | None) -> tuple[IPv4Network | None, IPv4Address | None]:
+    """All that other nodes need to know about a node."""
+    return (pod_range_of(node), internal_address(node)) if node is not None else (None, None)
+
+
 def peers(nodes: Iterable[Object], node_name: str) -> frozenset[Peer]:
     """Every other node that has a pod range and an address. Of two that claim one range, the first by name gets it."""
     claimed: dict[IPv4Network, Peer] = {}

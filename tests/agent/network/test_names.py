@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iacorch.agent.network.dns.answer import answer, sized
-from iacorch.agent.network.dns.resolv import resolv_conf
 from iacorch.agent.network.dns.server import parse_question
 from iacorch.agent.network.dns.upstream import lifetime_seconds, servers_in
 from iacorch.agent.network.dns.zone import Zone, records_of
@@ -174,35 +173,3 @@ def test_how_long_an_answer_is_kept(text: str, seconds: float) -> None:
     reply = DNSRecord.question("example.com").reply()
     reply.add_answer(*RR.fromZone(text))
     assert lifetime_seconds(reply) == seconds
-
-
-NODE = "nameserver 192.0.2.1\nsearch corp.example\noptions timeout:1\n"
-
-
-@pytest.mark.parametrize(
-    ("spec", "wanted"),
-    [
-        pytest.param(
-            {},
-            "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local corp.example\n"
-            "options ndots:5\n",
-            id="cluster-first",
-        ),
-        pytest.param({"dnsPolicy": "Default"}, NODE, id="the-nodes"),
-        pytest.param({"hostNetwork": True}, NODE, id="host-network-means-the-nodes"),
-        pytest.param(
-            {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.9"], "options": [{"name": "edns0"}]}},
-            "nameserver 192.0.2.9\noptions edns0\n",
-            id="none",
-        ),
-        pytest.param(
-            {"dnsConfig": {"searches": ["a.example"], "options": [{"name": "ndots", "value": "2"}]}},
-            "nameserver 10.96.0.10\n"
-            "search shop.svc.cluster.local svc.cluster.local cluster.local corp.example a.example\n"
-            "options ndots:2\n",
-            id="extra-settings-win",
-        ),
-    ],
-)
-def test_a_pods_resolv_conf(spec: dict[str, Any], wanted: str) -> None:
-    assert resolv_conf({"metadata": {"namespace": "shop"}, "spec": spec}, NODE) == wanted

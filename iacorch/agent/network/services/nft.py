@@ -282,7 +282,9 @@ def _elements_text(verb: str, elements: Elements) -> str:
     by_map: dict[str, list[str]] = {}
     for (name, key), value in elements.items():
         by_map.setdefault(name, []).append(f"{key} : {value}" if value else key)
-    return "".join(f"{verb} element ip {TABLE} {name} {{ {', '.join(rows)} }}\n" for name, rows in by_map.items())
+    return "".join(
+        f"{verb} element ip {TABLE} {name} {{ {', '.join(rows)} }}\n" for name, rows in sorted(by_map.items())
+    )
 
 
 # Reading back

@@ -58,6 +58,7 @@ class Routing:
 class _Candidate:
     endpoint: Endpoint
     local: bool
+    inside: bool
     ready: bool
     serving: bool
     terminating: bool
@@ -79,23 +80,21 @@ def plan(service: Object, slices: Iterable[Object], *, node_name: str, cluster_n
         protocol: Transport = port.get("protocol", "TCP")
         if protocol not in ("TCP", "UDP"):
             continue
-        candidates = _candidates(parts, port.get("name", ""), node_name)
+        candidates = _candidates(parts, port.get("name", ""), node_name, cluster_network)
         inside = choose(candidates, only_local=wanted.get("internalTrafficPolicy") == "Local")
         outside = choose(candidates, only_local=wanted.get("externalTrafficPolicy") == "Local")
         for address in cluster_addresses:
-            vips[(address, protocol, port["port"])] = _backend(inside, affinity)
+            vips[(str(address), protocol, port["port"])] = _backend(inside, affinity)
         for address in external_addresses:
-            vips[(address, protocol, port["port"])] = _backend(outside, affinity)
+            vips[(str(address), protocol, port["port"])] = _backend(outside, affinity)
         if node_port := port.get("nodePort"):
             node_ports[(protocol, node_port)] = _backend(outside, affinity)
         chosen.update((protocol, candidate) for candidate in (*inside, *outside))
     return Routing(
         vips,
         node_ports,
-        frozenset(c.endpoint.address for _, c in chosen if c.local and _within(c, cluster_network)),
-        frozenset(
-            (c.endpoint.address, protocol, c.endpoint.port) for protocol, c in chosen if not _within(c, cluster_network)
-        ),
+        frozenset(c.endpoint.address for _, c in chosen if c.local and c.inside),
+        frozenset((c.endpoint.address, protocol, c.endpoint.port) for protocol, c in chosen if not c.inside),
     )
 
 
@@ -121,7 +120,9 @@ def host_port_rules(
     return rules
 
 
-def _candidates(parts: Iterable[Object], port_name: str, node_name: str) -> list[_Candidate]:
+def _candidates(
+    parts: Iterable[Object], port_name: str, node_name: str, cluster_network: IPv4Network
+) -> list[_Candidate]:
     """Every endpoint of the named port, once, in a fixed order."""
     found: dict[Endpoint, _Candidate] = {}
     for part in parts:
@@ -132,10 +133,11 @@ def _candidates(parts: Iterable[Object], port_name: str, node_name: str) -> list
             conditions: dict[str, Any] = entry.get("conditions") or {}
             ready = conditions.get("ready", True) is not False
             for address in _ipv4(entry.get("addresses") or []):
-                endpoint = Endpoint(address, number)
+                endpoint = Endpoint(str(address), number)
                 found[endpoint] = _Candidate(
                     endpoint,
                     entry.get("nodeName") == node_name,
+                    address in cluster_network,
                     ready,
                     bool(conditions.get("serving", ready)),
                     bool(conditions.get("terminating", False)),
@@ -158,15 +160,11 @@ def _ingress(service: Object) -> list[dict[str, Any]]:
     return (status(service).get("loadBalancer") or {}).get("ingress") or []
 
 
-def _ipv4(texts: Iterable[str]) -> list[str]:
+def _ipv4(texts: Iterable[str]) -> list[IPv4Address]:
     found = []
     for text in texts:
         try:
-            found.append(str(IPv4Address(text)))
+            found.append(IPv4Address(text))
         except AddressValueError:
             continue
     return found
-
-
-def _within(candidate: _Candidate, network: IPv4Network) -> bool:
-    return IPv4Address(candidate.endpoint.address) in network
