@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 import structlog
 
-from iacorch import controllers
+from iacorch import controllers, scheduler
 from iacorch.client.config import Endpoint, kubeconfig
 from iacorch.client.informers import Informers
 from iacorch.errors import ConfigError, IacorchError
@@ -146,6 +146,7 @@ def _start_controllers(tasks: Tasks, client: LocalClient, clock: SystemClock, id
     informers = Informers(client, clock=clock)
     tasks.spawn(informers.run(), name="informers")
     tasks.spawn(controllers.run(client, clock, ids, informers=informers), name="controllers")
+    tasks.spawn(scheduler.run(client, clock, ids, informers=informers), name="scheduler")
 
 
 def _write_access(settings: Settings, pki: Pki, url: str) -> None:

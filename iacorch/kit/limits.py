@@ -85,6 +85,15 @@ EVENT_SERIES: Final = 4_096
 EVENT_SIMILAR: Final = 10
 """Different messages of one reason about one object before they are told as one."""
 
+# Scheduler
+SCHEDULER_BINDERS: Final = 16
+"""Bindings under way at once; the store commits them in groups."""
+SCHEDULER_DECISIONS_PER_TURN: Final = 16
+"""Decisions before other tasks get their turn: a few milliseconds."""
+SCHEDULER_RETRY_SECONDS: Final = 60.0
+SCHEDULER_QUESTIONS: Final = 256
+"""Different questions to nodes (selectors, tolerations) whose answers are kept up to date."""
+
 # Node lifecycle: a killed node's pods run elsewhere within 15 s; no pause of the control plane up to 30 s moves one.
 LEASE_RENEW_SECONDS: Final = 2.0
 LEASE_LOST_SECONDS: Final = 9.0

@@ -1,0 +1,25 @@
+"""Filters: which nodes can run a pod, and why the others cannot.
+
+Each filter answers for all nodes at once (`check`) and for one node in words (`explain`). `ALL` is the order in which
+they are asked; a node is explained by the first that refuses it, as in Kubernetes. `WOKEN_BY` of each says which change
+of the cluster may make a refused pod fit. To add one, see docs/checklists/new-filter.md.
+"""
+
+from __future__ import annotations
+
+from iacorch.scheduler.filters.affinity import InterPodAffinity
+from iacorch.scheduler.filters.contract import Change, Filter
+from iacorch.scheduler.filters.nodes import NodeAffinity, NodeReady, NodeUnschedulable, TaintToleration
+from iacorch.scheduler.filters.resources import HostPorts, Resources
+
+ALL: tuple[Filter, ...] = (
+    NodeUnschedulable(),
+    NodeReady(),
+    TaintToleration(),
+    NodeAffinity(),
+    HostPorts(),
+    Resources(),
+    InterPodAffinity(),
+)
+
+__all__ = ["ALL", "Change", "Filter"]

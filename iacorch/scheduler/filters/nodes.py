@@ -1,0 +1,131 @@
+"""Filters that ask a node about itself: cordoned, ready, taints, selectors and affinity.
+
+Each is a column of the snapshot, computed once for each different question and kept up to date row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from iacorch.api import objects
+from iacorch.api.objects import Object
+from iacorch.scheduler.filters.contract import Change
+from iacorch.scheduler.pod import NodeTerm, PodInfo
+from iacorch.scheduler.snapshot import Mask, Snapshot
+
+UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
+Toleration = tuple[tuple[str, str], ...]
+
+
+class NodeUnschedulable:
+    """Cordoned nodes, unless the pod tolerates that."""
+
+    name = "NodeUnschedulable"
+    woken_by = Change.NODE
+
+    def check(self, pod: PodInfo, snapshot: Snapshot) -> Mask | None:
+        taint = {"key": UNSCHEDULABLE_TAINT, "effect": "NoSchedule"}
+        if any(tolerates(dict(toleration), taint) for toleration in pod.tolerations):
+            return None
+        return snapshot.column(self.name, _is_schedulable) > 0
+
+    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
+        return ("node(s) were unschedulable",)
+
+
+class NodeReady:
+    """Nodes whose agent says that it is ready. A pod that tolerates everything may go anywhere."""
+
+    name = "NodeReady"
+    woken_by = Change.NODE
+
+    def check(self, pod: PodInfo, snapshot: Snapshot) -> Mask | None:
+        if any(not dict(entry).get("key") and dict(entry).get("operator") == "Exists" for entry in pod.tolerations):
+            return None
+        return snapshot.column(self.name, _is_ready) > 0
+
+    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
+        return ("node(s) were not ready",)
+
+
+class TaintToleration:
+    """Taints NoSchedule and NoExecute that the pod does not tolerate."""
+
+    name = "TaintToleration"
+    woken_by = Change.NODE
+
+    def check(self, pod: PodInfo, snapshot: Snapshot) -> Mask | None:
+        tolerations = tuple(dict(entry) for entry in pod.tolerations)
+
+        def passes(node: Object) -> float:
+            return float(untolerated(node, tolerations) is None)
+
+        return snapshot.column((self.name, pod.tolerations), passes) > 0
+
+    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
+        node = snapshot.nodes[row]
+        assert node is not None
+        taint = untolerated(node, tuple(dict(entry) for entry in pod.tolerations)) or {}
+        return (f"node(s) had untolerated taint {{{taint.get('key', '')}: {taint.get('value', '')}}}",)
+
+
+class NodeAffinity:
+    """`nodeSelector` and the required node affinity."""
+
+    name = "NodeAffinity"
+    woken_by = Change.NODE
+
+    def check(self, pod: PodInfo, snapshot: Snapshot) -> Mask | None:
+        if not pod.node_selector and pod.required_nodes is None:
+            return None
+        selector, terms = dict(pod.node_selector), pod.required_nodes
+
+        def passes(node: Object) -> float:
+            labels = objects.labels(node)
+            if not selector.items() <= labels.items():
+                return 0.0
+            return float(terms is None or any(matches(term, node) for term in terms))
+
+        return snapshot.column((self.name, pod.node_selector, terms), passes) > 0
+
+    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
+        return ("node(s) didn't match Pod's node affinity/selector",)
+
+
+def matches(term: NodeTerm, node: Object) -> bool:
+    """Whether a node affinity term selects a node."""
+    if term.names is not None and objects.name(node) not in term.names:
+        return False
+    return term.selector.matches(objects.labels(node))
+
+
+def untolerated(
+    node: Object,
+    tolerations: tuple[Mapping[str, str], ...],
+    effects: tuple[str, ...] = ("NoSchedule", "NoExecute"),
+) -> dict[str, Any] | None:
+    """The first taint of these effects that nothing tolerates."""
+    for taint in objects.spec(node).get("taints") or ():
+        if taint.get("effect") in effects and not any(tolerates(entry, taint) for entry in tolerations):
+            return dict(taint)
+    return None
+
+
+def tolerates(toleration: Mapping[str, str], taint: Mapping[str, Any]) -> bool:
+    """Kubernetes' rule: empty effect and key match all; Exists ignores the value."""
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint.get("key"):
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return True
+    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
+
+
+def _is_schedulable(node: Object) -> float:
+    return float(not objects.spec(node).get("unschedulable"))
+
+
+def _is_ready(node: Object) -> float:
+    return float(objects.condition_is(node, "Ready"))
