@@ -48,7 +48,6 @@ KEEPALIVE_SECONDS: Final = 75.0
 LISTEN_BACKLOG: Final = 512
 SHUTDOWN_SECONDS: Final = 5.0
 """How long requests in flight may go on after SIGTERM."""
-REQUEST_HEADER_SECONDS: Final = 10.0
 REQUEST_BODY_SECONDS: Final = 30.0
 CONNECTIONS: Final = 4_096
 WATCHES_PER_IDENTITY: Final = 1_024

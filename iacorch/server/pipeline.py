@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from iacorch.api import defaults, objects, patch, schema, structure, subresources
+from iacorch.api import defaults, objects, patch, schema, structure, subresources, validate
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.client.contract import PatchType
@@ -92,7 +92,24 @@ def _check_type(kind: Kind, body: Object) -> None:
 
 def check_create(kind: Kind, obj: Object, missing: Sequence[Cause]) -> None:
     """Raises Invalid with everything that is wrong."""
+    _raise_for(kind, obj, validate.create(kind, obj), missing)
 
 
 def check_update(kind: Kind, old: Object, new: Object, subresource: str, missing: Sequence[Cause]) -> None:
-    """Raises Invalid with everything that is wrong."""
+    """Raises Invalid with everything that is wrong. A binding and a finalisation were checked as what they are."""
+    if subresource in ("binding", "finalize"):
+        return
+    inner = subresource if subresource == "status" else ""
+    _raise_for(kind, new, validate.update(kind, new, old, subresource=inner), missing)
+
+
+def finalised(old: Object, body: Object) -> Object:
+    """`namespaces/finalize`: the only way to change a namespace's finalizers."""
+    spec = {**objects.spec(old), "finalizers": objects.spec(body).get("finalizers") or []}
+    return {**old, "spec": spec}
+
+
+def _raise_for(kind: Kind, obj: Object, found: Sequence[Cause], missing: Sequence[Cause]) -> None:
+    known = {cause.field for cause in found}
+    causes = [*(cause for cause in missing if cause.field not in known), *found]
+    validate.raise_for(kind, objects.name(obj), causes)

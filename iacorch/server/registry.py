@@ -97,10 +97,11 @@ class Registry:
             place = Target(target.kind, target.namespace, name)
             wish = pipeline.read(place, name, body, options)
             begun = strategy.prepare_create(target.kind, wish.obj, uid=self._ids.uid(), now=self._clock.now())
-            async with self._admission.creating(user, place, begun) as admitted:
-                pipeline.check_create(target.kind, admitted, wish.missing)
+            admitted = await self._admission.creating(user, place, begun)
+            pipeline.check_create(target.kind, admitted, wish.missing)
+            async with self._admission.allocating(place, None, admitted) as complete:
                 try:
-                    return await self._store_new(place, admitted, wish.warnings, options)
+                    return await self._store_new(place, complete, wish.warnings, options)
                 except AlreadyExists:
                     if objects.name(body) or attempt + 1 == ATTEMPTS:
                         raise
@@ -204,22 +205,31 @@ class Registry:
             old = stored.decode()
             wish = change(old)
             self._check_based_on(target, old, wish.obj)
-            new = wish.obj
-            if target.subresource != "binding":
-                subresource = "" if target.subresource == "scale" else target.subresource
-                new = strategy.prepare_update(kind, old, wish.obj, subresource=subresource)
-            async with self._admission.updating(user, target, old, new) as admitted:
-                pipeline.check_update(kind, old, admitted, target.subresource, wish.missing)
+            new = self._prepared(target, old, wish.obj)
+            self._admission.updating(user, target, old, new)
+            pipeline.check_update(kind, old, new, target.subresource, wish.missing)
+            async with self._admission.allocating(target, old, new) as complete:
                 if options.dry_run:
-                    return Written(admitted, old, wish.warnings)
+                    return Written(complete, old, wish.warnings)
                 try:
-                    obj = await self._store_change(target, stored, old, admitted)
+                    obj = await self._store_change(target, stored, old, complete)
                 except Stale as stale:
                     if stale.actual == 0:
                         raise target.not_found() from stale
                     continue
                 return Written(obj, old, wish.warnings)
         raise target.conflict(STALE)
+
+    def _prepared(self, target: Target, old: Object, wanted: Object) -> Object:
+        match target.subresource:
+            case "binding":
+                return wanted
+            case "finalize":
+                return pipeline.finalised(old, wanted)
+            case "status":
+                return strategy.prepare_update(target.kind, old, wanted, subresource="status")
+            case _:
+                return strategy.prepare_update(target.kind, old, wanted)
 
     async def _store_new(self, place: Target, obj: Object, warnings: Sequence[str], options: WriteOptions) -> Written:
         if not options.dry_run:

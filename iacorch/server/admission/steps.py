@@ -1,7 +1,7 @@
 """Runs the admission steps in order, holding what must be held until the write is stored.
 
-In: user, target, object. Out: the admitted object, inside a context: while it is open, no other write of the same kind
-may take the same cluster address or node port.
+In: user, target, object. Out: the admitted object. What is given out once (cluster addresses, node ports) is given
+inside a context: while it is open, no other write may take the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from iacorch.api.catalogue import CONFIG_MAP, POD, SECRET
+from iacorch.api.catalogue import CONFIG_MAP, POD, SECRET, SERVICE
 from iacorch.api.objects import Object
 from iacorch.kit.ids import Ids
 from iacorch.server.admission import node, serviceaccounts
@@ -35,25 +35,21 @@ class Admission:
             pods = (self._storage.opened(POD, entry).decode() for entry in page.entries if mark in entry.value)
             node.check_read(user, target, pods)
 
-    @asynccontextmanager
-    async def creating(self, user: User, target: Target, obj: Object) -> AsyncIterator[Object]:
+    async def creating(self, user: User, target: Target, obj: Object) -> Object:
+        """Raises Forbidden, NotFound; returns the object with what it is given at its birth."""
         node.check_create(user, target, obj)
         await check_namespace(self._storage, target)
-        match (target.kind.group, target.kind.kind):
-            case ("", "Service"):
-                async with self._addresses.assigned(None, obj) as admitted:
-                    yield admitted
-            case ("", "Pod"):
-                yield serviceaccounts.with_default(obj)
-            case _:
-                yield obj
+        return serviceaccounts.with_default(obj) if target.kind == POD else obj
+
+    def updating(self, user: User, target: Target, old: Object, new: Object) -> None:
+        node.check_update(user, target, old, new)
 
     @asynccontextmanager
-    async def updating(self, user: User, target: Target, old: Object, new: Object) -> AsyncIterator[Object]:
-        node.check_update(user, target, old, new)
-        if (target.kind.group, target.kind.kind, target.subresource) == ("", "Service", ""):
-            async with self._addresses.assigned(old, new) as admitted:
-                yield admitted
+    async def allocating(self, target: Target, old: Object | None, new: Object) -> AsyncIterator[Object]:
+        """The valid object with what is given out once. Store it inside the block, or not at all."""
+        if target.kind == SERVICE and not target.subresource:
+            async with self._addresses.assigned(old, new) as complete:
+                yield complete
         else:
             yield new
 

@@ -68,7 +68,7 @@ class ApiServer:
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is drawn by the system where 0 was asked for."""
-        server = web.Server(
+        server = _BoundedServer(
             self.handle,
             request_factory=_request,
             handler_cancellation=True,
@@ -193,6 +193,16 @@ class ApiServer:
             content_type=negotiation.JSON,
             headers=headers,
         )
+
+
+class _BoundedServer(web.Server):
+    """Holds so many connections and no more. One that sends no whole request in KEEPALIVE_SECONDS is closed."""
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self.connections) > limits.CONNECTIONS:
+            log.warning("too many connections: one was closed", connections=limits.CONNECTIONS)
+            transport.abort()
 
 
 def _request(
