@@ -192,6 +192,16 @@ def test_names_are_answered_on_every_node_over_udp_and_tcp(fleet: Fleet, web: We
         assert client.ask("dns", question=name, over_tcp=True) == wanted
 
 
+def test_a_table_that_somebody_removed_comes_back_with_the_next_change(fleet: Fleet, web: Web) -> None:
+    web.behind("b")
+    wanted = {f"b {fleet.addresses['a']}"}
+    assert eventually(lambda: web.seen_by(fleet.pods["a"], how_many=1), wanted.__eq__) == wanted
+    fleet.nodes[0].run("nft", "delete", "table", "ip", "iacorch")
+    web.behind("b", "c")
+    both = {f"b {fleet.addresses['a']}", f"c {fleet.addresses['a']}"}
+    assert eventually(lambda: web.seen_by(fleet.pods["a"]), both.__eq__) == both
+
+
 def test_rules_are_kept_beside_dockers_drop_policy(fleet: Fleet) -> None:
     for node in fleet.nodes:
         node.run("iptables", "-P", "FORWARD", "DROP")

@@ -5,12 +5,18 @@ if command -v docker >/dev/null && containers=$(timeout 60 docker ps -aq --filte
 fi
 for link in $(ls /sys/class/net); do
   case $link in
-  iac[0-9]* | iac-* | iacp*) command -v ip >/dev/null && ip link delete "$link" 2>/dev/null && echo "removed link $link" ;;
+  iac[0-9]* | iac-* | iacp* | iacvx*) command -v ip >/dev/null && ip link delete "$link" 2>/dev/null && echo "removed link $link" ;;
   esac
 done
 if command -v nft >/dev/null; then
   nft list tables 2>/dev/null | while read -r _ family table; do
     case $table in iacorch*) nft delete table "$family" "$table" && echo "removed rules $family $table" ;; esac
+  done
+fi
+if command -v iptables >/dev/null; then
+  iptables -w 5 -S FORWARD 2>/dev/null | grep -e '--comment iacorch ' | sed 's/^-A/-D/' | while read -r rule; do
+    # shellcheck disable=SC2086 # a rule's words
+    iptables -w 5 $rule && echo "removed $rule"
   done
 fi
 exit 0
