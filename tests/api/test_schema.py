@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from iacorch.api import catalogue, schema, structure
-from iacorch.api.structure import Field, Type, type_named
+from iacorch.api.structure import type_named
 from iacorch.errors import BadRequest
 from tests.api import build
+from tests.api.generated import values
 
 PREFIX = 'Deployment in version "v1" cannot be handled as a Deployment: '
 
@@ -122,52 +122,6 @@ def test_bodies_of_subresources_are_checked_too() -> None:
     with pytest.raises(BadRequest, match=r"ScaleSpec\.spec\.replicas of type int32"):
         schema.decode_as("autoscaling/v1", "Scale", scale)
     assert schema.decode_as("v1", "DeleteOptions", {"gracePeriodSeconds": 0}).obj == {"gracePeriodSeconds": 0}
-
-
-WRONG = st.sampled_from([None, "x", "", 1, -1, 2**40, 1.0, 1.5, True, [], {}, [None], ["x"], {"x": None}, {"x": "y"}])
-SCALARS: dict[str, st.SearchStrategy[Any]] = {
-    "string": st.text(max_size=3),
-    "bool": st.booleans(),
-    "int32": st.integers(0, 9),
-    "int64": st.integers(0, 9),
-    "double": st.floats(0, 1),
-    "byte": st.just("YQ=="),
-    "time": st.just("2026-01-02T03:04:05Z"),
-    "microtime": st.just("2026-01-02T03:04:05.000000Z"),
-    "quantity": st.sampled_from(["1", "100m", 2, 0.5]),
-    "intstr": st.sampled_from(["50%", 3]),
-    "any": st.just({}),
-}
-
-
-@st.composite
-def values(draw: st.DrawFn, type_: Type, depth: int = 0) -> dict[str, Any]:
-    """An object of a type, now and then with something wrong in it."""
-    result: dict[str, Any] = {}
-    for field in type_.fields.values():
-        if draw(st.integers(0, 3 if depth < 3 else 12)) == 0 or (field.required and draw(st.booleans())):
-            result[field.name] = draw(WRONG) if draw(st.integers(0, 15)) == 0 else draw(field_values(field, depth))
-    if draw(st.integers(0, 30)) == 0:
-        result["unheardOf"] = 1
-    return result
-
-
-def field_values(field: Field, depth: int) -> st.SearchStrategy[Any]:
-    if field.is_scalar:
-        one = SCALARS[field.type]
-    elif depth > 3:
-        one = st.just({})
-    else:
-        one = values(type_named(field.type), depth + 1)
-    match field.shape:
-        case "[]":
-            return st.lists(one, max_size=2)
-        case "{}":
-            return st.dictionaries(st.text(max_size=2), one, max_size=2)
-        case "{}[]":
-            return st.dictionaries(st.text(max_size=2), st.lists(one, max_size=2), max_size=2)
-        case _:
-            return one
 
 
 @given(values(type_named("core.v1.Service")) | values(type_named("meta.v1.ObjectMeta")).map(lambda m: {"metadata": m}))
