@@ -1,13 +1,17 @@
 """How this machine becomes known to the control plane, and stays so.
 
-In: the server's URL and CA, a join token, the node's name, a folder. Out: an `Endpoint` with a client certificate whose
-key was made here and never leaves (0600). The composition root calls `identity` at the start, and again with
-`renew=True` when `due` says so.
+In: the server's URL and CA, a join token, the node's name, a folder. Out: an `Identity`, an endpoint with a client
+certificate whose key was made here and never leaves (0600). The composition root calls `identity` at the start, and
+again with `renew=True` at `renew_at`.
+
+What must be known of the certificate at every start stands beside it in `agent.json`, and `cryptography` is imported
+only where keys and certificates are made: it is 8 MB of an agent that has 60.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,11 +27,20 @@ from iacorch.client.http import HttpClient, error_of
 from iacorch.client.tunnel import JOIN_PATH
 from iacorch.errors import ApiError, ConfigError, Unauthorized, Unavailable
 from iacorch.kit import limits
-from iacorch.kit.clock import Clock
+from iacorch.kit.clock import Clock, parse_rfc3339, rfc3339
 
 _RENEW_AT: Final = 2 / 3
 """Of a certificate's life."""
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    endpoint: Endpoint
+    renew_at: datetime
+    ends_at: datetime
+    is_new: bool
+    """Made by this process, which has loaded what it takes to make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +52,18 @@ class JoinSettings:
     folder: Path
 
 
-async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False) -> Endpoint:
+async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False) -> Identity:
     """The certificate on disk, or a new one from the server; waits for a server that does not answer.
 
     Raises ConfigError when the files cannot be used or the server refuses the token.
     """
     ca = _read(settings.ca_file, "--ca")
     kept = _kept(settings, ca)
-    if kept is not None and not renew and clock.now() < due(kept.certificate):
+    if kept is not None and not renew and clock.now() < kept.renew_at:
         return kept
     key = _key(settings.folder)
-    asking = kept if kept is not None and clock.now() < _end(kept.certificate) else _with_token(settings, ca)
+    is_good = kept is not None and clock.now() < kept.ends_at
+    asking = kept.endpoint if kept is not None and is_good else _with_token(settings, ca)
     pause = limits.INFORMER_BACKOFF_START_SECONDS
     while True:
         try:
@@ -69,24 +83,9 @@ async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False)
         except ApiError as error:
             raise ConfigError(f"the server does not let this node join: {error.message}", where="--server") from error
         else:
-            write_private(settings.folder / "agent.crt", certificate)
-            log.info("got a client certificate", node=settings.node_name, renew_at=due(certificate).isoformat())
-            return Endpoint(settings.server, ca, certificate, key)
-
-
-def due(certificate: bytes) -> datetime:
-    """When a certificate is to be renewed."""
-    from cryptography import x509  # 8 MB that the agent does not need on most starts' hot path
-
-    found = x509.load_pem_x509_certificate(certificate)
-    life = found.not_valid_after_utc - found.not_valid_before_utc
-    return found.not_valid_before_utc + life * _RENEW_AT
-
-
-def _end(certificate: bytes) -> datetime:
-    from cryptography import x509
-
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+            found = _write(settings, ca, certificate, key)
+            log.info("got a client certificate", node=settings.node_name, renew_at=found.renew_at.isoformat())
+            return found
 
 
 async def _ask(endpoint: Endpoint, node_name: str, key: bytes) -> bytes:
@@ -116,22 +115,41 @@ def _with_token(settings: JoinSettings, ca: bytes) -> Endpoint:
     return Endpoint(settings.server, ca, token=_read(settings.token_file, "--token-file").decode().strip())
 
 
-def _kept(settings: JoinSettings, ca: bytes) -> Endpoint | None:
+def _kept(settings: JoinSettings, ca: bytes) -> Identity | None:
     """What is on disk, if it is whole and of this node and CA."""
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-
     try:
+        about = orjson.loads((settings.folder / "agent.json").read_bytes())
         certificate = (settings.folder / "agent.crt").read_bytes()
         key = (settings.folder / "agent.key").read_bytes()
+        if about["made of"] != _fingerprint(settings, ca, certificate, key):
+            return None
+        renew_at, ends_at = parse_rfc3339(about["renew at"]), parse_rfc3339(about["ends at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Identity(Endpoint(settings.server, ca, certificate, key), renew_at, ends_at, is_new=False)
+
+
+def _write(settings: JoinSettings, ca: bytes, certificate: bytes, key: bytes) -> Identity:
+    from cryptography import x509
+
+    try:
         found = x509.load_pem_x509_certificate(certificate)
-        found.verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
-    except (OSError, ValueError, TypeError, InvalidSignature):
-        return None
-    names = found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    if not names or str(names[0].value) != f"system:node:{settings.node_name}":
-        return None
-    return Endpoint(settings.server, ca, certificate, key)
+    except ValueError as error:
+        raise ConfigError(f"the server answered with what is not a certificate: {error}", where="--server") from error
+    begins_at, ends_at = found.not_valid_before_utc, found.not_valid_after_utc
+    renew_at = begins_at + (ends_at - begins_at) * _RENEW_AT
+    about = {
+        "made of": _fingerprint(settings, ca, certificate, key),
+        "renew at": rfc3339(renew_at),
+        "ends at": rfc3339(ends_at),
+    }
+    write_private(settings.folder / "agent.crt", certificate)
+    write_private(settings.folder / "agent.json", orjson.dumps(about))  # last: it says that the others are whole
+    return Identity(Endpoint(settings.server, ca, certificate, key), renew_at, ends_at, is_new=True)
+
+
+def _fingerprint(settings: JoinSettings, *parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join((settings.node_name.encode(), *parts))).hexdigest()
 
 
 def _key(folder: Path) -> bytes:

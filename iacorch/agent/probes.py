@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from iacorch.agent.observed import ProbeKind, View
 from iacorch.agent.prober import Prober, Subject
+from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.tasks import Tasks
 
@@ -113,6 +114,7 @@ class Probes:
         settings = Settings.of(probe)
         tally = Tally(verdict=self.results.get(key), last=self.results.get(key))
         await self._clock.sleep(settings.initial_delay_seconds)
+        eager = limits.READINESS_EAGER_SECONDS
         while True:
             reply = await self._prober.ask(probe, subject, timeout_seconds=settings.timeout_seconds)
             if not reply.is_good:
@@ -121,4 +123,9 @@ class Probes:
             if tally.verdict is not None and self.results.get(key) is not tally.verdict:
                 self.results[key] = tally.verdict
                 self._changed()
-            await self._clock.sleep(settings.period_seconds)
+            if kind is ProbeKind.READINESS and tally.verdict is not True:
+                # Asking often costs nothing here, and a container that has just started is soon ready.
+                await self._clock.sleep(min(eager, settings.period_seconds))
+                eager *= 2
+            else:
+                await self._clock.sleep(settings.period_seconds)

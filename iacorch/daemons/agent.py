@@ -93,14 +93,17 @@ def main() -> None:
             docker_socket=arguments.docker_socket,
         )
         with _only_one(settings.data_dir):
-            asyncio.run(serve(settings))
+            is_to_start_over = asyncio.run(serve(settings))
     except IacorchError as error:
         print(f"iacorch-agent: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)  # noqa: T201 - the last words of a command
         sys.exit(1)
+    if is_to_start_over:
+        # The same process ID, and none of the memory that making a certificate took.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; start over, in this process, when the certificate was renewed."""
+async def serve(settings: Settings) -> bool:
+    """Run until SIGTERM or SIGINT, or (True: start over) until there is a new certificate."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,22 +111,25 @@ async def serve(settings: Settings) -> None:
     clock = SystemClock()
     async with Tasks("main") as tasks:
         stopped = tasks.spawn(stopping.wait())
-        work = tasks.spawn(_serve_for_ever(settings, clock))
+        work = tasks.spawn(_serve_until_renewed(settings, clock))
         await asyncio.wait({stopped, work}, return_when=asyncio.FIRST_COMPLETED)
-        _notify("STOPPING=1")
+        if stopping.is_set():
+            _notify("STOPPING=1")
+        return not stopping.is_set()
 
 
-async def _serve_for_ever(settings: Settings, clock: Clock) -> None:
+async def _serve_until_renewed(settings: Settings, clock: Clock) -> None:
     joining = join.JoinSettings(
         settings.server, settings.ca_file, settings.token_file, settings.node_name, settings.data_dir / "pki"
     )
-    endpoint = await join.identity(joining, clock)
-    while True:
-        async with running(settings, endpoint, clock):
-            _notify("READY=1")
-            while clock.now() < join.due(endpoint.certificate):
-                await clock.sleep(limits.CERTIFICATE_CHECK_SECONDS)
-            endpoint = await join.identity(joining, clock, renew=True)
+    identity = await join.identity(joining, clock)
+    if identity.is_new:
+        return
+    async with running(settings, identity.endpoint, clock):
+        _notify("READY=1")
+        while clock.now() < identity.renew_at:
+            await clock.sleep(limits.CERTIFICATE_CHECK_SECONDS)
+        await join.identity(joining, clock, renew=True)
 
 
 def node_network(settings: Settings, client: Client, clock: Clock) -> RunningNetwork:

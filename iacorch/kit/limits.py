@@ -133,6 +133,8 @@ CONFIG_REFRESH_SECONDS: Final = 30.0
 KILL_AGAIN_SECONDS: Final = 5.0
 """A container that still runs this long after SIGKILL is sent another one."""
 POST_START_SECONDS: Final = 120.0
+READINESS_EAGER_SECONDS: Final = 0.1
+"""The first pause between readiness probes of a container that was never ready; doubles up to the probe's period."""
 NODE_STATUS_SECONDS: Final = 2.0
 """How often the Node's status is compared with what it should say; it is written only when it differs."""
 LEASE_CALL_SECONDS: Final = 4.0

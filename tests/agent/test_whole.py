@@ -62,7 +62,7 @@ class Site:
         joining = join.JoinSettings(
             self.url, settings.ca_file, settings.token_file, self.node, settings.data_dir / "pki"
         )
-        return await join.identity(joining, SystemClock())
+        return (await join.identity(joining, SystemClock())).endpoint
 
     @contextlib.asynccontextmanager
     async def agent(self) -> AsyncIterator[Pods]:
