@@ -154,6 +154,10 @@ NODE_FREE_BYTES: Final = 2 * 1024**3
 """Room for the bundle (0.2 GiB), the Docker Engine (0.4 GiB) and the first images."""
 CONTROL_PLANE_FREE_BYTES: Final = 1024**3
 PLAYBOOK_SECONDS: Final = 900.0
+PLAYBOOK_EVENT_BYTES: Final = 16 * 1024 * 1024
+"""Longest line of one Ansible event: a task's result may hold a package manager's whole output."""
+PLAYBOOK_STOP_SECONDS: Final = 10.0
+"""Patience between asking Ansible to end and ending it."""
 BUNDLE_SECONDS: Final = 300.0
 BUNDLES_KEPT: Final = 4
 

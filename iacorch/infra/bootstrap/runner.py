@@ -11,17 +11,15 @@ as long as the run.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import shutil
+import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
-
-import ansible_runner
+from typing import IO, Any, Final, Literal
 
 from iacorch.infra.bootstrap import sources
 from iacorch.infra.bootstrap.bundle import Bundle
@@ -106,30 +104,22 @@ async def run_playbook(
     timeout_seconds: float = limits.PLAYBOOK_SECONDS,
 ) -> PlaybookResult:
     """Run it to the end on every host that can; cancelling ends Ansible. Raises PlaybookFailed."""
-    loop = asyncio.get_running_loop()
-
-    def forward(progress: Progress) -> None:
-        loop.call_soon_threadsafe(listener, progress)
-
-    collector = Collector(forward)
-    cancelled = threading.Event()
-    directory = Path(tempfile.mkdtemp(prefix="iacorch-ansible-"))
-    running = loop.run_in_executor(None, _run, playbook, hosts, collector, directory, cancelled, timeout_seconds)
-    try:
-        status = await asyncio.shield(running)
-    except asyncio.CancelledError:
-        cancelled.set()
-        raise
-    finally:
-        # The thread owns the directory until it ends, also when nobody waits for it any more.
-        running.add_done_callback(lambda _: shutil.rmtree(directory, ignore_errors=True))
+    collector = Collector(listener)
+    # Ansible's control sockets and scratch files may still be going when the directory does.
+    with tempfile.TemporaryDirectory(prefix="iacorch-ansible-", ignore_cleanup_errors=True) as directory:
+        job = _job(playbook, hosts, Path(directory), timeout_seconds)
+        with tempfile.TemporaryFile() as stderr:
+            status = await _run(job, collector, timeout_seconds, stderr)
+            if status == "failed" and not collector.words:
+                stderr.seek(0)
+                collector.words = stderr.read()[-2_000:].decode("utf-8", "replace").strip()
     if collector.failures or status != "successful":
         raise PlaybookFailed(playbook, collector.failures or _unfinished(hosts, status, collector.words))
     return PlaybookResult({host.name: collector.changed.get(host.name, 0) for host in hosts})
 
 
 class Collector:
-    """Turns ansible-runner's events into progress, failures and counts. No I/O; fed from ansible-runner's thread."""
+    """Turns ansible-runner's events into progress, failures and counts. No I/O."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -137,8 +127,8 @@ class Collector:
         self.changed: dict[str, int] = {}
         self.words = ""
 
-    def event(self, event: Mapping[str, Any]) -> bool:
-        """One event; the answer False keeps ansible-runner from writing it to disk."""
+    def event(self, event: Mapping[str, Any]) -> None:
+        """One event, as `ansible_process` passes it on."""
         kind, data = event.get("event", ""), event.get("event_data") or {}
         host, task = str(data.get("host", "")), str(data.get("task", ""))
         seconds = float(data.get("duration") or 0.0)
@@ -161,7 +151,6 @@ class Collector:
                 self.failures = [failure for failure in self.failures if failure.host in unfinished]
             case "error" | "verbose":
                 self.words = str(event.get("stdout") or "").strip() or self.words
-        return False
 
     def _failed(self, host: str, task: str, result: Mapping[str, Any]) -> None:
         message = failure_words(result)
@@ -200,32 +189,61 @@ def _unfinished(hosts: Sequence[HostRun], status: str, words: str) -> list[HostF
     return [HostFailure(host.name, "ansible-playbook", f"{reason}: {words[-2_000:]}".rstrip(": ")) for host in hosts]
 
 
-def _run(
-    playbook: Playbook,
-    hosts: Sequence[HostRun],
-    collector: Collector,
-    directory: Path,
-    cancelled: threading.Event,
-    timeout_seconds: float,
-) -> str:
-    """Blocking; in a thread. Answers ansible-runner's status."""
-    playbooks = sources.directory("playbooks")
+def _job(playbook: Playbook, hosts: Sequence[HostRun], directory: Path, timeout_seconds: float) -> dict[str, Any]:
+    """What `ansible_runner.run` is called with."""
     (directory / "ansible.cfg").touch()
-    runner = ansible_runner.run(
-        private_data_dir=str(directory),
-        project_dir=str(playbooks),
-        playbook=f"{playbook}.yml",
-        inventory=inventory(hosts),
-        envvars=_environment(directory, forks=len(hosts)),
-        settings={"job_timeout": int(timeout_seconds), "suppress_ansible_output": True},
-        event_handler=collector.event,
-        cancel_callback=cancelled.is_set,
-        quiet=True,
-        suppress_env_files=True,
+    return {
+        "private_data_dir": str(directory),
+        "project_dir": str(sources.directory("playbooks")),
+        "playbook": f"{playbook}.yml",
+        "inventory": inventory(hosts),
+        "envvars": _environment(directory, forks=len(hosts)),
+        "settings": {"job_timeout": int(timeout_seconds), "suppress_ansible_output": True},
+    }
+
+
+async def _run(job: Mapping[str, Any], collector: Collector, timeout_seconds: float, stderr: IO[bytes]) -> str:
+    """Feed the collector with the events of a run in its own process; answers ansible-runner's status."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "iacorch.infra.bootstrap.ansible_process",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
+        limit=limits.PLAYBOOK_EVENT_BYTES,
+        start_new_session=True,
     )
-    if runner.status != "successful" and not collector.words:
-        collector.words = _tail(directory)
-    return str(runner.status)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    status = ""
+    try:
+        async with asyncio.timeout(timeout_seconds + limits.PLAYBOOK_STOP_SECONDS):
+            process.stdin.write(json.dumps(job).encode())
+            process.stdin.close()
+            async for line in process.stdout:
+                told = json.loads(line)
+                if "status" in told:
+                    status, collector.words = told["status"], collector.words or told["words"]
+                else:
+                    collector.event(told)
+    except TimeoutError:
+        status = "timeout"
+    finally:
+        await _end(process)
+    return status or "failed"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM lets ansible-runner end what it started; then the whole group goes."""
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(limits.PLAYBOOK_STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
 
 
 def _environment(directory: Path, *, forks: int) -> dict[str, str]:
@@ -248,10 +266,3 @@ def _environment(directory: Path, *, forks: int) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
-
-
-def _tail(directory: Path) -> str:
-    """The end of what ansible-playbook printed, for errors that are no events."""
-    for path in directory.glob("artifacts/*/stdout"):
-        return path.read_text(encoding="utf-8", errors="replace").strip()[-2_000:]
-    return ""

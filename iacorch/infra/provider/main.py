@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from importlib import metadata
@@ -32,8 +31,6 @@ from iacorch.kit.ids import SystemIds
 
 def main() -> None:
     """The console script."""
-    # ansible-runner forks; gRPC's fork handlers would break the child before it becomes Ansible.
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     asyncio.run(serve(arguments[0] if arguments else ""))
