@@ -16,7 +16,7 @@ import numpy as np
 from iacorch.scheduler import filters, scores
 from iacorch.scheduler.filters import Change
 from iacorch.scheduler.pod import PodInfo
-from iacorch.scheduler.snapshot import Mask, Snapshot
+from iacorch.scheduler.snapshot import Mask, Rows, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def plan(pod: PodInfo, snapshot: Snapshot, profile: scores.Profile = scores.DEFA
     return Placement(node["metadata"]["name"], best, count)
 
 
-def _tied(pod: PodInfo, snapshot: Snapshot, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> int:
+def _tied(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> int:
     """One of equally good rows: the one whose hash, mixed with the pod's, is the smallest."""
     if len(rows) == 1:
         return int(rows[0])
@@ -81,9 +81,9 @@ def _explained(pod: PodInfo, snapshot: Snapshot, checks: list[tuple[filters.Filt
     woken_by = Change.NODE
     left = snapshot.present.copy()
     for entry, mask in checks:
-        refused = left & ~mask
-        for row in np.flatnonzero(refused):
-            reasons.update(entry.explain(pod, snapshot, int(row)))
+        refused = np.flatnonzero(left & ~mask)
+        if len(refused):
+            reasons.update(entry.explain(pod, snapshot, refused))
             woken_by |= entry.woken_by
         left &= mask
     return Unschedulable(int(np.count_nonzero(snapshot.present)), tuple(sorted(reasons.items())), woken_by)

@@ -20,14 +20,17 @@ from numpy.typing import NDArray
 from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.kit import limits
-from iacorch.scheduler.pod import RESOURCES, HostPort, PodInfo, amounts
+from iacorch.scheduler.pod import CPU, MEMORY, RESOURCES, HostPort, PodInfo, amounts
 
 Mask = NDArray[np.bool_]
+Rows = NDArray[np.intp]
 Amounts = NDArray[np.int64]
 Column = NDArray[np.float64]
 NodeTest = Callable[[Object], float]
 """A question to one node; true and false are 1.0 and 0.0."""
 
+BALANCED = (CPU, MEMORY)
+"""Resources whose use scores look at."""
 _START_ROWS = 16
 
 
@@ -42,10 +45,12 @@ class Snapshot:
         self._free: list[int] = []
         self._allocatable: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in RESOURCES}
         self._used: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in RESOURCES}
+        self._per_unit: dict[str, Column] = {name: np.zeros(0, dtype=np.float64) for name in BALANCED}
         self._columns: OrderedDict[Hashable, tuple[NodeTest, Column]] = OrderedDict()
         self._pods: dict[str, tuple[PodInfo, str]] = {}
         self._on_node: dict[str, dict[str, PodInfo]] = {}
         self._workloads: dict[str, Counter[str]] = {}
+        self._spread: OrderedDict[str, Amounts] = OrderedDict()
         self._host_ports: dict[tuple[str, int], dict[str, Counter[str]]] = {}
         self._repelling: dict[str, tuple[PodInfo, str]] = {}
         self._grow(_START_ROWS)
@@ -63,6 +68,8 @@ class Snapshot:
             self.tie[row] = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
             self.nodes[row] = node
             self._recount(row, name)
+            for workload, spread in self._spread.items():
+                spread[row] = self._workloads.get(workload, Counter())[name]
         self.nodes[row] = node
         self.present[row] = not objects.is_deleting(node)
         allocatable = amounts(objects.status(node).get("allocatable") or {})
@@ -70,6 +77,8 @@ class Snapshot:
             self._add_resource(resource)
         for resource, column in self._allocatable.items():
             column[row] = allocatable.get(resource, 0)
+        for resource, per_unit in self._per_unit.items():
+            per_unit[row] = 1.0 / max(1, allocatable.get(resource, 0))
         for ask, answers in self._columns.values():
             answers[row] = ask(node)
 
@@ -133,6 +142,10 @@ class Snapshot:
     def allocatable(self, resource: str) -> Amounts:
         return self._allocatable[resource]
 
+    def per_unit(self, resource: str) -> Column:
+        """One unit of a resource as a fraction of what the node has; for `BALANCED` resources."""
+        return self._per_unit[resource]
+
     def used(self, resource: str) -> Amounts:
         return self._used[resource]
 
@@ -155,6 +168,23 @@ class Snapshot:
         """Pods of a workload by node."""
         return self._workloads.get(workload) or Counter()
 
+    def workload_spread(self, workload: str) -> Amounts | None:
+        """The same as a column; None when it has no pods. Kept for the workloads that were asked for last."""
+        if (known := self._spread.get(workload)) is not None:
+            self._spread.move_to_end(workload)
+            return known
+        counts = self._workloads.get(workload)
+        if not counts:
+            return None
+        column = np.zeros(len(self.nodes), dtype=np.int64)
+        for node, count in counts.items():
+            if (row := self.rows.get(node)) is not None:
+                column[row] = count
+        self._spread[workload] = column
+        if len(self._spread) > limits.SCHEDULER_QUESTIONS:
+            self._spread.popitem(last=False)
+        return column
+
     def port_users(self, port: HostPort) -> set[str]:
         """Nodes on which a pod holds a host port that collides with this one."""
         protocol, address, number = port
@@ -173,6 +203,9 @@ class Snapshot:
         for table in (self._allocatable, self._used):
             for resource in table:
                 table[resource] = np.concatenate([table[resource], np.zeros(more, dtype=np.int64)])
+        for resource, per_unit in self._per_unit.items():
+            self._per_unit[resource] = np.concatenate([per_unit, np.zeros(more, dtype=np.float64)])
+        self._spread.clear()
         for question, (ask, answers) in self._columns.items():
             self._columns[question] = (ask, np.concatenate([answers, np.zeros(more, dtype=np.float64)]))
 
@@ -198,10 +231,13 @@ class Snapshot:
                 column[row] += sign * amount
 
     def _count(self, info: PodInfo, node: str, sign: int) -> None:
-        if (row := self.rows.get(node)) is not None:
+        row = self.rows.get(node)
+        if row is not None:
             self._charge(info, row, sign)
         if info.workload:
             _tally(self._workloads, info.workload, node, sign)
+            if row is not None and (spread := self._spread.get(info.workload)) is not None:
+                spread[row] += sign
         for protocol, address, number in info.host_ports:
             users = self._host_ports.setdefault((protocol, number), {})
             _tally(users, node, address, sign)

@@ -1,8 +1,8 @@
 """Filters: which nodes can run a pod, and why the others cannot.
 
-Each filter answers for all nodes at once (`check`) and for one node in words (`explain`). `ALL` is the order in which
-they are asked; a node is explained by the first that refuses it, as in Kubernetes. `WOKEN_BY` of each says which change
-of the cluster may make a refused pod fit. To add one, see docs/checklists/new-filter.md.
+Each filter answers for all nodes at once (`check`) and counts its reasons in words (`explain`). `ALL` is the order in
+which they are asked; a node is explained by the first that refuses it, as in Kubernetes. `woken_by` of each says which
+change of the cluster may make a refused pod fit. To add one, see docs/checklists/new-filter.md.
 """
 
 from __future__ import annotations

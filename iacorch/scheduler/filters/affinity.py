@@ -6,14 +6,14 @@ Kubernetes: when no placed pod matches a term that the pod itself matches, the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from iacorch.api import objects
 from iacorch.scheduler.filters.contract import Change
 from iacorch.scheduler.pod import PodInfo, PodTerm
-from iacorch.scheduler.snapshot import Mask, Snapshot
+from iacorch.scheduler.snapshot import Mask, Rows, Snapshot
 
 
 class InterPodAffinity:
@@ -46,12 +46,12 @@ class InterPodAffinity:
                 allowed &= ~near
         return allowed
 
-    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
+    def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
         if pod.affinity:
-            return ("node(s) didn't match pod affinity rules",)
+            return {"node(s) didn't match pod affinity rules": len(rows)}
         if pod.anti_affinity:
-            return ("node(s) didn't match pod anti-affinity rules",)
-        return ("node(s) didn't satisfy existing pods anti-affinity rules",)
+            return {"node(s) didn't match pod anti-affinity rules": len(rows)}
+        return {"node(s) didn't satisfy existing pods anti-affinity rules": len(rows)}
 
     def _hosts(self, snapshot: Snapshot, term: PodTerm) -> set[str]:
         return {node for other, node in snapshot.placed() if _selects(term, other)}

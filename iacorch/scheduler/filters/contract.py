@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Flag, auto
 from typing import Protocol
 
 from iacorch.scheduler.pod import PodInfo
-from iacorch.scheduler.snapshot import Mask, Snapshot
+from iacorch.scheduler.snapshot import Mask, Rows, Snapshot
 
 
 class Change(Flag):
@@ -33,6 +34,6 @@ class Filter(Protocol):
         """True for rows that pass; None when all do. Rows without a node may say anything."""
         ...
 
-    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
-        """Why this row was refused, in Kubernetes' words: they follow a count, as in `2 node(s) ...`."""
+    def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
+        """Why these rows were refused: how many for which reason, in Kubernetes' words, which follow the count."""
         ...

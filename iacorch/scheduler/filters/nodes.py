@@ -5,6 +5,7 @@ Each is a column of the snapshot, computed once for each different question and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.scheduler.filters.contract import Change
 from iacorch.scheduler.pod import NodeTerm, PodInfo
-from iacorch.scheduler.snapshot import Mask, Snapshot
+from iacorch.scheduler.snapshot import Mask, Rows, Snapshot
 
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 Toleration = tuple[tuple[str, str], ...]
@@ -30,8 +31,8 @@ class NodeUnschedulable:
             return None
         return snapshot.column(self.name, _is_schedulable) > 0
 
-    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
-        return ("node(s) were unschedulable",)
+    def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
+        return {"node(s) were unschedulable": len(rows)}
 
 
 class NodeReady:
@@ -45,8 +46,8 @@ class NodeReady:
             return None
         return snapshot.column(self.name, _is_ready) > 0
 
-    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
-        return ("node(s) were not ready",)
+    def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
+        return {"node(s) were not ready": len(rows)}
 
 
 class TaintToleration:
@@ -63,11 +64,13 @@ class TaintToleration:
 
         return snapshot.column((self.name, pod.tolerations), passes) > 0
 
-    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
-        node = snapshot.nodes[row]
-        assert node is not None
-        taint = untolerated(node, tuple(dict(entry) for entry in pod.tolerations)) or {}
-        return (f"node(s) had untolerated taint {{{taint.get('key', '')}: {taint.get('value', '')}}}",)
+    def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
+        tolerations = tuple(dict(entry) for entry in pod.tolerations)
+        reasons: Counter[str] = Counter()
+        for row in rows:
+            taint = untolerated(snapshot.nodes[row] or {}, tolerations) or {}
+            reasons[f"node(s) had untolerated taint {{{taint.get('key', '')}: {taint.get('value', '')}}}"] += 1
+        return reasons
 
 
 class NodeAffinity:
@@ -89,8 +92,8 @@ class NodeAffinity:
 
         return snapshot.column((self.name, pod.node_selector, terms), passes) > 0
 
-    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
-        return ("node(s) didn't match Pod's node affinity/selector",)
+    def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
+        return {"node(s) didn't match Pod's node affinity/selector": len(rows)}
 
 
 def matches(term: NodeTerm, node: Object) -> bool:

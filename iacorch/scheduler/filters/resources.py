@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from iacorch.scheduler.filters.contract import Change
 from iacorch.scheduler.pod import PODS, PodInfo
-from iacorch.scheduler.snapshot import Mask, Snapshot
+from iacorch.scheduler.snapshot import Mask, Rows, Snapshot
 
 
 class Resources:
@@ -25,13 +27,14 @@ class Resources:
             fits = enough if fits is None else fits & enough
         return fits
 
-    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
-        short = []
+    def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
+        short: dict[str, int] = {}
         for resource, amount in pod.requests:
             free = snapshot.free(resource)
-            if free is None or free[row] < amount:
-                short.append("Too many pods" if resource == PODS else f"Insufficient {resource}")
-        return tuple(short)
+            count = len(rows) if free is None else int(np.count_nonzero(free[rows] < amount))
+            if count:
+                short["Too many pods" if resource == PODS else f"Insufficient {resource}"] = count
+        return short
 
 
 class HostPorts:
@@ -50,5 +53,5 @@ class HostPorts:
                     free[row] = False
         return free
 
-    def explain(self, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
-        return ("node(s) didn't have free ports for the requested pod ports",)
+    def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
+        return {"node(s) didn't have free ports for the requested pod ports": len(rows)}

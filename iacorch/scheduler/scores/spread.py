@@ -7,6 +7,8 @@ import numpy as np
 from iacorch.scheduler.pod import PodInfo
 from iacorch.scheduler.snapshot import Column, Snapshot
 
+_HALVINGS: Column = 100.0 / np.exp2(np.arange(31, dtype=np.float64))
+
 
 class WorkloadSpread:
     name = "WorkloadSpread"
@@ -14,11 +16,5 @@ class WorkloadSpread:
     def score(self, pod: PodInfo, snapshot: Snapshot) -> Column | None:
         if not pod.workload:
             return None
-        counts = snapshot.workload_counts(pod.workload)
-        if not counts:
-            return None
-        column = np.full(len(snapshot.nodes), 100.0)
-        for node, count in counts.items():
-            if (row := snapshot.rows.get(node)) is not None:
-                column[row] = 100.0 / 2.0 ** min(count, 30)
-        return column
+        counts = snapshot.workload_spread(pod.workload)
+        return _HALVINGS[np.minimum(counts, len(_HALVINGS) - 1)] if counts is not None else None
