@@ -78,7 +78,8 @@ class Snapshot:
         for resource, column in self._allocatable.items():
             column[row] = allocatable.get(resource, 0)
         for resource, per_unit in self._per_unit.items():
-            per_unit[row] = 1.0 / max(1, allocatable.get(resource, 0))
+            amount = allocatable.get(resource, 0)
+            per_unit[row] = 1.0 / amount if amount > 0 else 0.0
         for ask, answers in self._columns.values():
             answers[row] = ask(node)
 

@@ -42,15 +42,18 @@ class NodeController:
         self._pods = informers.of(POD)
         self._pods.add_index(_BY_NODE, lambda pod: (pods.node_name(pod),))
         informers.of(LEASE).on_change(self._lease_changed)
+        self._nodes.on_change(self._node_changed)
         self.watches = (Watch(NODE, own_key), Watch(POD, _node_key))
 
     def observe(self, key: Key) -> Observed | None:
         node = self._nodes.get(*key)
         if node is None:
             return None
+        # A node that was heard since the last tick is not to be overruled by an old verdict.
+        silent = self._silence.is_silent(key[1])
         return Observed(
             node,
-            self._hearing.verdicts.get(key[1], Verdict.HEARD),
+            self._hearing.verdicts.get(key[1], Verdict.HEARD) if silent else Verdict.HEARD,
             tuple(sorted(self._pods.by_index(_BY_NODE, key[1]), key=objects.key)),
             self._hearing.suspect,
             self._hearing.fleet,
@@ -73,6 +76,14 @@ class NodeController:
                     log.info("node", node=node, verdict=str(verdict), was=str(was), suspect=self._hearing.suspect)
                     enqueue(("", node))
             await self._clock.sleep(self._patience.tick_seconds)
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        """Only an agent takes back the Ready=Unknown that was written here, so it was heard."""
+        if old is None or new is None:
+            return
+        before, after = objects.condition(old, "Ready"), objects.condition(new, "Ready")
+        if before and after and before.get("status") == "Unknown" and after.get("status") != "Unknown":
+            self._silence.heard(objects.name(new))
 
     def _lease_changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None and objects.namespace(new) == LEASE_NAMESPACE:

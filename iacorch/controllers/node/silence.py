@@ -67,6 +67,12 @@ class Silence:
         self._heard[node] = self._listened
         self._lost.discard(node)
 
+    def is_silent(self, node: str) -> bool:
+        """Whether it is beyond the patience now; `judge` says what that means."""
+        if node in self._lost:
+            return True
+        return self._listened - self._heard.get(node, self._listened) >= self._patience.lost_seconds
+
     def tick(self, now_seconds: float) -> None:
         """We are running. Call every `tick_seconds`."""
         gap = now_seconds - self._ticked if self._ticked is not None else 0.0
