@@ -88,7 +88,9 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-async def start(argv: Sequence[str], *, name: str, cwd: Path, environment: Mapping[str, str]) -> Child:
+async def start(
+    argv: Sequence[str], *, name: str, cwd: Path, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
+) -> Child:
     """Start a guarded process in its own group."""
     try:
         process = await asyncio.create_subprocess_exec(
@@ -103,6 +105,7 @@ async def start(argv: Sequence[str], *, name: str, cwd: Path, environment: Mappi
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            pass_fds=tuple(pass_fds),
             limit=limits.ENGINE_CHILD_LINE_BYTES,
         )
     except OSError as error:

@@ -19,6 +19,7 @@ from iacorch.infra.engine.builtin.backend import Backend, open_backend
 from iacorch.infra.engine.builtin.deployment import Deployment
 from iacorch.infra.engine.builtin.passphrase import NoCipher, PassphraseCipher, new_cipher, open_cipher
 from iacorch.infra.engine.builtin.plugins import PluginHost
+from iacorch.infra.engine.builtin.program import Program
 from iacorch.infra.engine.builtin.project import Project, StackConfig, load_project, load_stack_config
 from iacorch.infra.engine.builtin.providers import Providers
 from iacorch.infra.engine.builtin.recorder import Recorder
@@ -56,6 +57,23 @@ class Opened:
     backend: Backend
     cipher: Cipher
     snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The parts of one run. `process` is the program's, where the run needs one."""
+
+    opened: Opened
+    deployment: Deployment
+    host: PluginHost
+    tasks: Tasks
+    process: Program | None
+    config: Mapping[str, str]
+    secret_keys: frozenset[str]
+    errors: list[str]
+
+
+Work = Callable[[Run], Awaitable[None]]
 
 
 class BuiltIn:
@@ -148,55 +166,79 @@ class BuiltIn:
     # Running
 
     async def _run(
-        self, kind: str, ref: StackRef, options: Options, listen: Listener,
-        work: Callable[[Opened, Deployment, PluginHost, Tasks, Mapping[str, str]], Awaitable[None]], *, preview: bool,
-    ) -> Result:  # fmt: skip
-        """Everything around the work itself."""
-        began, started = self._clock.monotonic(), self._clock.now()
+        self, kind: str, ref: StackRef, options: Options, listen: Listener, work: Work, *, preview: bool
+    ) -> Result:
+        """Lock, start the program's process, open, work, settle."""
+        began = self._clock.monotonic()
         listen(Progress("opening the stack"))
-        async with self._locked(ref, write=not preview):
-            opened = await self.open(ref)
-            if not preview:
-                opened.backend.back_up(opened.backend.read())
-                if opened.cipher.salt and opened.cipher.salt != opened.config.salt and not opened.config.salt:
-                    replace(opened.config, salt=opened.cipher.salt).save()
-            config, secret_keys = opened.config.resolved(opened.project, opened.cipher)
-            environment = {**os.environ, **options.environment}
-            recorder = self._recorder(opened, preview=preview)
-            result: Result | None = None
-            deployment: Deployment | None = None
+        environment = {**os.environ, **options.environment}
+        async with self._locked(ref, write=not preview), Tasks("deployment") as tasks:
+            process: Program | None = None
             try:
-                async with Tasks("deployment") as tasks:
-                    host = PluginHost(
-                        tasks, self._bundled, environment, opened.project.root, opened.project.main,
-                        lambda package, line: listen(Diagnostic(Severity.DEBUG, f"{package}: {line}")),
-                    )  # fmt: skip
-                    providers = Providers(host, self._ids, recorder.find_exact)
-                    deployment = Deployment(
-                        stack=ref.stack, project=opened.project.name, recorder=recorder, providers=providers,
-                        options=options, preview=preview, tasks=tasks, listen=listen, clock=self._clock,
-                        ids=self._ids,
-                        config=config, secret_keys=secret_keys,
-                    )  # fmt: skip
-                    try:
-                        await work(opened, deployment, host, tasks, environment)
-                    except asyncio.CancelledError:
-                        deployment.fail(Interrupted("the deployment was interrupted"))
-                        raise
-                    finally:
-                        await asyncio.shield(self._settle(deployment, host))
-                seconds = self._clock.monotonic() - began
-                result = Result(dict(deployment.counts), _outputs(recorder.snapshot()), seconds)
-            finally:
-                recorder.close()
+                if kind in ("preview", "update"):
+                    process = await program.start(load_project(ref.work_dir), environment)
+                opened = await self.open(ref)
                 if not preview:
-                    opened.backend.add_history(
-                        kind=kind, result="succeeded" if result is not None else "failed", message=options.message,
-                        started=started, changes=_plain(deployment.counts if deployment is not None else {}),
-                        config=_history_config(opened.config),
-                    )  # fmt: skip
-            listen(Summary(result.changes, result.seconds))
-            return result
+                    opened.backend.back_up(opened.backend.read())
+                    if opened.cipher.salt and not opened.config.salt:
+                        replace(opened.config, salt=opened.cipher.salt).save()
+                run = self._start(opened, options, listen, tasks, environment, process, preview=preview)
+                await self._recorded(kind, run, work, preview=preview)
+            finally:
+                if process is not None:
+                    await process.stop()
+        deployment = run.deployment
+        result = Result(
+            dict(deployment.counts), _outputs(deployment.recorder.snapshot()), self._clock.monotonic() - began
+        )
+        listen(Summary(result.changes, result.seconds))
+        return result
+
+    def _start(
+        self, opened: Opened, options: Options, listen: Listener, tasks: Tasks, environment: Mapping[str, str],
+        process: Program | None, *, preview: bool,
+    ) -> Run:  # fmt: skip
+        """The parts of a run, put together."""
+        config, secret_keys = opened.config.resolved(opened.project, opened.cipher)
+        recorder = self._recorder(opened, preview=preview)
+        host = PluginHost(
+            tasks, self._bundled, environment, opened.project.root, opened.project.main,
+            lambda package, line: listen(Diagnostic(Severity.DEBUG, f"{package}: {line}")),
+        )  # fmt: skip
+        deployment = Deployment(
+            stack=opened.ref.stack, project=opened.project.name, recorder=recorder,
+            providers=Providers(host, self._ids, recorder.find_exact), options=options, preview=preview, tasks=tasks,
+            listen=listen, clock=self._clock, ids=self._ids, config=config, secret_keys=secret_keys,
+        )  # fmt: skip
+        return Run(opened, deployment, host, tasks, process, config, secret_keys, [])
+
+    async def _recorded(self, kind: str, run: Run, work: Work, *, preview: bool) -> None:
+        """The work, with its end written down however it ends."""
+        started, result = self._clock.now(), "failed"
+        deployment = run.deployment
+        servicer = monitor.Monitor(
+            deployment, stack=run.opened.ref.stack, project=run.opened.project.name, config=run.config,
+            secret_keys=run.secret_keys, on_error_log=run.errors.append,
+        )  # fmt: skip
+        # Providers log through the same server as programs register, so it is there also without a program.
+        server, run.host.engine_address = await monitor.serve(servicer)
+        try:
+            try:
+                await work(run)
+            except asyncio.CancelledError:
+                deployment.fail(Interrupted("the deployment was interrupted"))
+                raise
+            finally:
+                await asyncio.shield(self._settle(run))
+            result = "succeeded"
+        finally:
+            await server.stop(0)
+            deployment.recorder.close()
+            if not preview:
+                run.opened.backend.add_history(
+                    kind=kind, result=result, message=deployment.options.message, started=started,
+                    changes=_plain(deployment.counts), config=_history_config(run.opened.config),
+                )  # fmt: skip
 
     @asynccontextmanager
     async def _locked(self, ref: StackRef, *, write: bool) -> AsyncIterator[None]:
@@ -217,27 +259,18 @@ class BuiltIn:
         write = None if preview else opened.backend.write
         return Recorder(opened.snapshot, encoder, self._clock, salt=salt, write=write)
 
-    async def _settle(self, deployment: Deployment, host: PluginHost) -> None:
+    async def _settle(self, run: Run) -> None:
         """The steps under way, the last write, then the plugins' end."""
         try:
-            await deployment.drain()
-            deployment.recorder.touch()
-            await deployment.recorder.commit()
+            await run.deployment.drain()
+            run.deployment.recorder.touch()
+            await run.deployment.recorder.commit()
         finally:
-            await host.close()
+            await run.host.close()
 
-    async def _up(
-        self, opened: Opened, deployment: Deployment, host: PluginHost, tasks: Tasks, environment: Mapping[str, str]
-    ) -> None:
-        config, secret_keys = opened.config.resolved(opened.project, opened.cipher)
-        errors: list[str] = []
-        servicer = monitor.Monitor(
-            deployment, stack=opened.ref.stack, project=opened.project.name, config=config, secret_keys=secret_keys,
-            on_error_log=errors.append,
-        )  # fmt: skip
-        server, address = await monitor.serve(servicer)
-        host.engine_address = address
-        running: child.Child | None = None
+    async def _up(self, run: Run) -> None:
+        deployment, process = run.deployment, run.process
+        assert process is not None
         try:
             await cleanup.resolve_pending(deployment)
             if deployment.options.refresh_first:
@@ -245,23 +278,20 @@ class BuiltIn:
                 await cleanup.refresh(deployment)
                 deployment.counts.clear()
             deployment.listen(Progress("running the program"))
-            running = await program.start(
-                opened.project, stack=opened.ref.stack, monitor=address, parallel=deployment.options.parallel,
-                preview=deployment.preview, config=config, secret_keys=secret_keys, environment=environment,
+            running = await process.run(
+                stack=run.opened.ref.stack, monitor=run.host.engine_address, parallel=deployment.options.parallel,
+                preview=deployment.preview, config=run.config, secret_keys=run.secret_keys,
             )  # fmt: skip
             listen = deployment.listen
-            running.follow(tasks, program.ignore_line(lambda line: listen(Diagnostic(Severity.INFO, line))))
+            running.follow(run.tasks, program.ignore_line(lambda line: listen(Diagnostic(Severity.INFO, line))))
             await self._finished(running, deployment)
         finally:
-            if running is not None:
-                await running.stop()
+            await process.stop()
             await deployment.drain()
-            await server.stop(0)
         if deployment.failure is not None:
             raise deployment.failure
         if running.exit_code != 0:
-            said = "\n".join(errors) or running.tail or f"exit code {running.exit_code}"
-            raise program.failed(said)
+            raise program.failed("\n".join(run.errors) or running.tail or f"exit code {running.exit_code}")
         await cleanup.delete_unwanted(deployment)
 
     async def _finished(self, running: child.Child, deployment: Deployment) -> None:
@@ -274,20 +304,16 @@ class BuiltIn:
                 if deployment.failure is not None and not deployment.busy:
                     return
 
-    async def _refresh(
-        self, opened: Opened, deployment: Deployment, host: PluginHost, tasks: Tasks, environment: Mapping[str, str]
-    ) -> None:
-        await cleanup.resolve_pending(deployment)
-        await cleanup.refresh(deployment)
+    async def _refresh(self, run: Run) -> None:
+        await cleanup.resolve_pending(run.deployment)
+        await cleanup.refresh(run.deployment)
 
-    async def _destroy(
-        self, opened: Opened, deployment: Deployment, host: PluginHost, tasks: Tasks, environment: Mapping[str, str]
-    ) -> None:
-        await cleanup.resolve_pending(deployment)
-        if deployment.options.refresh_first:
-            await cleanup.refresh(deployment)
-            deployment.counts.clear()
-        await cleanup.destroy(deployment)
+    async def _destroy(self, run: Run) -> None:
+        await cleanup.resolve_pending(run.deployment)
+        if run.deployment.options.refresh_first:
+            await cleanup.refresh(run.deployment)
+            run.deployment.counts.clear()
+        await cleanup.destroy(run.deployment)
 
 
 def _outputs(snapshot: Snapshot) -> dict[str, Output]:

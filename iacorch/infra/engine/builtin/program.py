@@ -5,9 +5,12 @@ In: a project, where the monitor listens, the configuration. Out: nothing, or Pr
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,25 +25,63 @@ _REFUSED: Final = re.compile(r"The Pulumi CLI does not support (.+?)\. Please up
 _MAIN: Final = Path(__file__).with_name("program_main.py")
 
 
-async def start(
-    project: Project, *, stack: str, monitor: str, parallel: int, preview: bool, config: Mapping[str, str],
-    secret_keys: frozenset[str], environment: Mapping[str, str],
-) -> child.Child:  # fmt: skip
-    """Start the program in its folder with its configuration in the environment, as Pulumi's language host does."""
-    python = _python(project)
+class Program:
+    """The process of a program. It starts at once, imports the SDK, and waits for its order on a pipe.
+
+    So the slowest part of its start runs beside opening the stack, and secrets of the configuration are in no process's
+    environment.
+    """
+
+    def __init__(self, process: child.Child, project: Project, pipe: int) -> None:
+        self._process, self._project = process, project
+        self._pipe = pipe
+
+    async def run(
+        self, *, stack: str, monitor: str, parallel: int, preview: bool, config: Mapping[str, str],
+        secret_keys: frozenset[str],
+    ) -> child.Child:  # fmt: skip
+        """Give the order: where the monitor listens, and the configuration."""
+        order = {
+            "program": str(self._project.main),
+            "project": self._project.name,
+            "root": str(self._project.root),
+            "stack": stack,
+            "monitor": monitor,
+            "parallel": parallel,
+            "dry_run": preview,
+            "config": dict(config),
+            "secret_keys": sorted(secret_keys),
+        }
+        pipe, self._pipe = self._pipe, -1
+        with os.fdopen(pipe, "wb") as file, suppress(BrokenPipeError):
+            # A pipe holds little; a big configuration is written while the program reads, so not on the loop.
+            await asyncio.to_thread(file.write, orjson.dumps(order) + b"\n")
+            await asyncio.to_thread(file.flush)
+        return self._process
+
+    async def stop(self) -> None:
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
+        await self._process.stop()
+
+
+async def start(project: Project, environment: Mapping[str, str]) -> Program:
+    """Start the process of a program, in the program's folder."""
     folder = project.main if project.main.is_dir() else project.main.parent
-    argv = [
-        python, str(_MAIN), str(project.main), project.name, stack, monitor, str(parallel),
-        "true" if preview else "false", str(project.root),
-    ]  # fmt: skip
-    own = {
-        "PULUMI_CONFIG": orjson.dumps(dict(config)).decode(),
-        "PULUMI_CONFIG_SECRET_KEYS": orjson.dumps(sorted(secret_keys)).decode(),
-        "PYTHONUNBUFFERED": "1",
-    }
     hidden = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
-    passed = {key: value for key, value in environment.items() if key not in hidden}
-    return await child.start(argv, name="program", cwd=folder, environment=passed | own)
+    passed = {key: value for key, value in environment.items() if key not in hidden} | {"PYTHONUNBUFFERED": "1"}
+    python = _python(project)
+    reading, writing = os.pipe()
+    try:
+        argv = [python, str(_MAIN), str(project.main), str(reading)]
+        process = await child.start(argv, name="program", cwd=folder, environment=passed, pass_fds=(reading,))
+    except BaseException:
+        os.close(writing)
+        raise
+    finally:
+        os.close(reading)
+    return Program(process, project, writing)
 
 
 def failed(said: str) -> EngineError:

@@ -1,7 +1,8 @@
 """Runs a Pulumi program in a process of its own. Started by path with the project's Python; imports only pulumi.
 
-In: the path of the program, then PROJECT STACK MONITOR PARALLEL DRY_RUN ROOT. Out: exit code 0, or 32 after the error
-was sent to the engine. The counterpart of the executor that comes with Pulumi's language host.
+In: the path of the program (for people who look at processes) and the number of a pipe, on which one line of JSON
+comes: where the monitor listens, the configuration. Out: exit code 0, or 32 after the error was sent to the engine.
+The counterpart of the executor that comes with Pulumi's language host.
 """
 
 import sys
@@ -39,30 +40,33 @@ class Engine:
 
 
 def main() -> int:
-    program, project, stack, monitor, parallel, dry_run, root = sys.argv[1:8]
     import pulumi
     import pulumi.runtime
 
-    pulumi.runtime.set_all_config(
-        json.loads(os.environ["PULUMI_CONFIG"]), json.loads(os.environ["PULUMI_CONFIG_SECRET_KEYS"])
-    )
+    with os.fdopen(int(sys.argv[2])) as pipe:
+        line = pipe.readline()
+    if not line:
+        return 0  # the engine gave up before it came to the program
+    order = json.loads(line)
+    program = order["program"]
+    pulumi.runtime.set_all_config(order["config"], order["secret_keys"])
     pulumi.runtime.configure(
         pulumi.runtime.Settings(
-            project=project,
-            stack=stack,
-            monitor=monitor,
-            engine=Engine(monitor),
-            parallel=int(parallel),
-            dry_run=dry_run == "true",
+            project=order["project"],
+            stack=order["stack"],
+            monitor=order["monitor"],
+            engine=Engine(order["monitor"]),
+            parallel=order["parallel"],
+            dry_run=order["dry_run"],
             organization="organization",
-            root_directory=root,
+            root_directory=order["root"],
         )
     )
     sys.argv = [program]
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what a failed program leaves unawaited is no news
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    executor = ThreadPoolExecutor(max_workers=max(1, int(parallel)) * 4)
+    executor = ThreadPoolExecutor(max_workers=max(1, order["parallel"]) * 4)
     loop.set_default_executor(executor)
 
     def run() -> None:

@@ -1,0 +1,104 @@
+"""How fast are the deployment engines with 200 trivial resources? The Pulumi CLI beside the built-in one, where it is.
+
+    python benchmarks/engine/bench.py [--json] [--resources N]
+
+Each engine runs `iacorch preview`, `up`, `preview` again and `destroy` as a process of its own, on a stack of its own
+in a temporary folder, against the test suite's provider. Rows: seconds of each, and the most memory of the engine
+process. Every step of `up` is on disk before the program hears of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PROVIDER = ROOT / "tests" / "infra" / "engine" / "loop_provider.py"
+PROGRAM = """
+import pulumi
+
+
+class Thing(pulumi.CustomResource):
+    def __init__(self, name, **props):
+        super().__init__("loop:index:Thing", name, {"address": None, **props})
+
+
+for i in range(%d):
+    Thing(f"t{i}", value=str(i))
+"""
+GOALS = {"preview": 2.0, "up": 3.0, "preview again": 2.0}
+
+Row = tuple[str, float, str, float | None]
+
+
+def measure(resources: int) -> Iterator[Row]:
+    for engine in ("builtin", "pulumi"):
+        if engine == "pulumi" and shutil.which("pulumi") is None:
+            continue
+        with tempfile.TemporaryDirectory() as name:
+            yield from _measure(engine, Path(name), resources)
+
+
+def _measure(engine: str, folder: Path, resources: int) -> Iterator[Row]:
+    for part in ("project", "state", "things", "bin"):
+        (folder / part).mkdir()
+    (folder / "project" / "Pulumi.yaml").write_text("name: bench\nruntime: python\n")
+    (folder / "project" / "__main__.py").write_text(PROGRAM % resources)
+    plugin = folder / "bin" / "pulumi-resource-loop"
+    plugin.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{PROVIDER}" "$@"\n')
+    plugin.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"]]),
+        "LOOP_WORLD": str(folder / "things"),
+        "PULUMI_HOME": str(folder / "home"),
+        "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
+        "PULUMI_CONFIG_PASSPHRASE": "bench",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }
+
+    def run(*arguments: str) -> tuple[float, float]:
+        began = time.monotonic()
+        command = [sys.executable, "-m", "iacorch.cli.main", *arguments, "--cwd", str(folder / "project")]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT)
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            sys.exit(f"{engine}: {' '.join(arguments)} failed:\n{said.decode()}")
+        return time.monotonic() - began, usage.ru_maxrss / 1024
+
+    run("stack", "init", "dev")
+    memory = 0.0
+    goal_of = GOALS if engine == "builtin" else {}
+    for what in ("preview", "up", "preview again", "destroy"):
+        seconds, used = run(what.split()[0], "--yes", "--engine", engine)
+        memory = max(memory, used)
+        yield f"{engine}: {what} of {resources} resources", seconds, "s", goal_of.get(what)
+    if engine == "builtin":
+        yield f"{engine}: memory of the engine", memory, "MB", None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    parser.add_argument("--resources", type=int, default=200)
+    arguments = parser.parse_args()
+    for name, value, unit, goal in measure(arguments.resources):
+        if arguments.json:
+            print(json.dumps({"name": name, "value": round(value, 3), "unit": unit, "goal": goal}), flush=True)
+        else:
+            print(f"{name:55} {value:10.1f} {unit:12}" + (f" goal {goal:g}" if goal else ""), flush=True)
+
+
+if __name__ == "__main__":
+    main()
