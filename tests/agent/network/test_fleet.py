@@ -85,6 +85,16 @@ def test_a_node_reaches_services(fleet: Fleet, web: Web) -> None:
     assert {answer.split()[0] for answer in seen} == {"b", "c"}
 
 
+def test_a_service_may_lead_to_a_machine_instead_of_pods(fleet: Fleet, web: Web) -> None:
+    fleet.nodes[1].host.ask("serve", name="machine", port=8080)
+    fleet.put(service(web.name, web.vip), slice_of(web.name, ("172.31.0.2", "node-2")))
+    wanted = {"machine 172.31.0.1"}
+    assert eventually(lambda: web.seen_by(fleet.pods["a"], how_many=1), wanted.__eq__) == wanted
+    assert web.seen_by(fleet.nodes[0].host, how_many=1) == wanted
+    own = {f"machine {fleet.addresses['c']}"}
+    assert eventually(lambda: web.seen_by(fleet.pods["c"], how_many=1), own.__eq__) == own
+
+
 def test_a_pod_reaches_itself_through_its_service(fleet: Fleet, web: Web) -> None:
     web.behind("a")
     assert eventually(lambda: web.seen_by(fleet.pods["a"]), {"a 10.244.1.1"}.__eq__) == {"a 10.244.1.1"}
