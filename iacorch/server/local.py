@@ -63,7 +63,7 @@ class LocalClient:
             case _:
                 target = Target(kind, namespace, "", subresource)
                 written = await self._registry.create(self._user, target, obj, options)
-        return written.obj or written.before or {}
+        return written.obj or {}
 
     async def update(self, kind: Kind, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
         target = Target(kind, objects.namespace(obj), objects.name(obj), subresource)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from iacorch.api import catalogue, objects, strategy, subresources
@@ -42,12 +42,21 @@ Change: TypeAlias = Callable[[Object], Wish]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The outcome of a write. `obj` is None where a delete left nothing; `warnings` are for a person to read."""
+    """The outcome of a write: what is stored, or what would be (`unstored`); neither where a delete left nothing.
 
-    obj: Object | None
+    `warnings` are for a person to read.
+    """
+
+    stored: Stored | None = None
+    unstored: Object | None = None
     before: Object | None = None
     warnings: Sequence[str] = ()
     created: bool = False
+
+    @property
+    def obj(self) -> Object | None:
+        """Decoded afresh each time it is asked for."""
+        return self.stored.decode() if self.stored is not None else self.unstored
 
 
 class Registry:
@@ -185,14 +194,14 @@ class Registry:
             self._admission.deleting(user, target, old)
             kept = lifecycle.removal(target.kind, old, options, now=self._clock.now()).keep
             if options.dry_run:
-                return Written(kept, old)
+                return Written(unstored=kept, before=old)
             try:
                 if kept is None:
                     await self.storage.delete(target, expected=stored.revision)
-                    return Written(None, old)
+                    return Written(before=old)
                 if kept == old:
-                    return Written(old, old)
-                return Written((await self.storage.update(target, kept, expected=stored.revision)).decode(), old)
+                    return Written(stored, before=old)
+                return Written(await self.storage.update(target, kept, expected=stored.revision), before=old)
             except Stale:
                 continue
         raise target.conflict(STALE)
@@ -210,14 +219,14 @@ class Registry:
             pipeline.check_update(kind, old, new, target.subresource, wish.missing)
             async with self._admission.allocating(target, old, new) as complete:
                 if options.dry_run:
-                    return Written(complete, old, wish.warnings)
+                    return Written(unstored=complete, before=old, warnings=wish.warnings)
                 try:
-                    obj = await self._store_change(target, stored, old, complete)
+                    written = await self._store_change(target, stored, old, complete)
                 except Stale as stale:
                     if stale.actual == 0:
                         raise target.not_found() from stale
                     continue
-                return Written(obj, old, wish.warnings)
+                return replace(written, before=old, warnings=wish.warnings)
         raise target.conflict(STALE)
 
     def _prepared(self, target: Target, old: Object, wanted: Object) -> Object:
@@ -233,18 +242,18 @@ class Registry:
 
     async def _store_new(self, place: Target, obj: Object, warnings: Sequence[str], options: WriteOptions) -> Written:
         if not options.dry_run:
-            return Written((await self.storage.create(place, obj)).decode(), warnings=warnings, created=True)
+            return Written(await self.storage.create(place, obj), warnings=warnings, created=True)
         if await self.storage.get(place) is not None:
             raise place.already_exists(place.name)
-        return Written(obj, warnings=warnings, created=True)
+        return Written(unstored=obj, warnings=warnings, created=True)
 
-    async def _store_change(self, target: Target, stored: Stored, old: Object, new: Object) -> Object:
+    async def _store_change(self, target: Target, stored: Stored, old: Object, new: Object) -> Written:
         if lifecycle.is_finished(target.kind, new):
             revision = await self.storage.delete(target, expected=stored.revision)
-            return objects.with_metadata(new, resourceVersion=str(revision))
+            return Written(unstored=objects.with_metadata(new, resourceVersion=str(revision)))
         if _same(old, new):
-            return old
-        return (await self.storage.update(target, new, expected=stored.revision)).decode()
+            return Written(stored)
+        return Written(await self.storage.update(target, new, expected=stored.revision))
 
     async def _existing(self, target: Target) -> Stored:
         stored = await self.storage.get(target)

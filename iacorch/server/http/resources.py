@@ -130,7 +130,7 @@ class Resources:
             listing = await self._registry.delete_collection(call.user, call.target, selection, options)
             return _list_response(call, listing)
         written = await self._registry.delete(call.user, call.target, options)
-        if written.obj is not None:
+        if written.stored is not None or written.unstored is not None:
             return self._written(call, written)
         return _json(call, _success(call.target, 200, uid=objects.uid(written.before or {})))
 
@@ -139,12 +139,17 @@ class Resources:
         return negotiation.read_body(await read_bytes(call.request), content_type)
 
     def _written(self, call: Call, written: Written) -> web.Response:
+        code = 201 if written.created else 200
+        if written.stored is not None and call.view.is_plain and call.target.subresource != "scale":
+            return _with_warnings(
+                web.Response(body=written.stored.wire(), status=code, content_type=negotiation.JSON), written.warnings
+            )
         obj = written.obj or {}
         if call.target.subresource == "scale":
             obj = subresources.to_scale(obj)
         else:
             obj = shapes.shaped(call.target.kind, obj, call.view)
-        return _json(call, obj, 201 if written.created else 200, written.warnings)
+        return _json(call, obj, code, written.warnings)
 
 
 async def read_bytes(request: web.BaseRequest) -> bytes:
@@ -167,7 +172,11 @@ def _list_response(call: Call, listing: Listing) -> web.Response:
 
 def _json(call: Call, value: Any, code: int = 200, warnings: Sequence[str] = ()) -> web.Response:
     answer = call.view.answer
-    response = web.Response(body=negotiation.write(value, answer), status=code, content_type=answer.content_type)
+    body = negotiation.write(value, answer)
+    return _with_warnings(web.Response(body=body, status=code, content_type=answer.content_type), warnings)
+
+
+def _with_warnings(response: web.Response, warnings: Sequence[str]) -> web.Response:
     for warning in warnings:
         text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         response.headers.add("Warning", f'299 - "{text}"')
