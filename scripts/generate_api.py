@@ -1,10 +1,11 @@
 """Generate `iacorch/api/data/` from published Kubernetes models and schemas. Development only; its output is committed.
 
     uv pip install --target DIR 'kubernetes-validate==1.37.*' 'lightkube-models==1.37.*'
-    python scripts/generate_api.py --models DIR --field-numbers FILE [--check]
+    python scripts/generate_api.py --models DIR --field-numbers FILE [--check | --descriptions]
 
 `FILE` maps Kubernetes message types to {wire number: [name, type]}. Nothing of the inputs' descriptions is kept. The
 output is sorted, so that the same input gives the same bytes; `--check` writes nothing and fails when they differ.
+`--descriptions` writes what `kubectl explain` shows into `descriptions.json`, which a wheel may carry and git ignores.
 """
 
 from __future__ import annotations
@@ -274,9 +275,14 @@ class Schemas:
             self.types[f"{short(full)}+{alias}"] = lines
 
 
-def schemas(models: Path, field_numbers: Path) -> bytes:
+def definitions_of(models: Path) -> dict[str, Any]:
     folder = models / "kubernetes_validate" / "kubernetes-json-schema" / "v1.37.0-local"
-    definitions = orjson.loads((folder / "_definitions.json").read_bytes())["$defs"]
+    found: dict[str, Any] = orjson.loads((folder / "_definitions.json").read_bytes())["$defs"]
+    return found
+
+
+def schemas(models: Path, field_numbers: Path) -> bytes:
+    definitions = definitions_of(models)
     found = Schemas(definitions, orjson.loads(field_numbers.read_bytes()))
     wanted = {(entry["api"], entry["kind"]) for entry in KINDS}
     for full, definition in sorted(definitions.items()):
@@ -297,12 +303,28 @@ def generate(models: Path, field_numbers: Path) -> dict[str, bytes]:
     return {"kinds.json": kinds(models), "schema.json": schemas(models, field_numbers)}
 
 
+def descriptions(models: Path, field_numbers: Path) -> bytes:
+    """Type -> field -> words; the words of a type itself stand under the empty field."""
+    wanted = orjson.loads(schemas(models, field_numbers))["types"]
+    found: dict[str, dict[str, str]] = {}
+    for full, definition in definitions_of(models).items():
+        if short(full) in wanted:
+            words = {field: entry.get("description", "") for field, entry in definition.get("properties", {}).items()}
+            words[""] = definition.get("description", "")
+            found[short(full)] = {field: text for field, text in words.items() if text}
+    return dump(found)
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--models", type=Path, required=True)
     arguments.add_argument("--field-numbers", type=Path, required=True)
     arguments.add_argument("--check", action="store_true")
+    arguments.add_argument("--descriptions", action="store_true")
     options = arguments.parse_args()
+    if options.descriptions:
+        (DATA / "descriptions.json").write_bytes(descriptions(options.models, options.field_numbers))
+        return 0
     different = []
     for name, content in generate(options.models, options.field_numbers).items():
         target = DATA / name

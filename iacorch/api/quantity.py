@@ -148,7 +148,16 @@ def parse(text: str | int | float) -> Quantity:
 
 def canonical(text: str | int | float) -> str:
     """The canonical text of what was written: `1000m` -> `1`, `0.5Gi` -> `512Mi`."""
-    return str(parse(text))
+    return _canonical(text) if isinstance(text, str) else str(parse(text))
+
+
+@lru_cache(maxsize=8192)
+def _canonical(text: str) -> str:
+    return str(_parse(text))
+
+
+def is_negative(text: str | int | float) -> bool:
+    return parse(text).amount.numerator < 0
 
 
 def milli_cpu(text: str | int | float | None) -> int:

@@ -79,7 +79,7 @@ def node(problems: Problems, obj: Object) -> None:
     status = objects.status(obj)
     for field in ("capacity", "allocatable"):
         for name, amount in (status.get(field) or {}).items():
-            if quantity.parse(amount).amount < 0:
+            if quantity.is_negative(amount):
                 problems.invalid(f"status.{field}[{name}]", str(amount), "must be greater than or equal to 0")
 
 

@@ -136,10 +136,10 @@ def resources(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
             problems.each(at, name, names.qualified_name(name))
             if "/" not in name and name not in _RESOURCES and not name.startswith("hugepages-"):
                 problems.invalid(at, name, "must be a standard resource for containers")
-            if quantity.parse(amount).amount < 0:
+            if quantity.is_negative(amount):
                 problems.invalid(at, str(amount), "must be greater than or equal to 0")
     for name, amount in requests.items():
-        if name in limits and quantity.parse(amount) > quantity.parse(limits[name]):
+        if name in limits and amount != limits[name] and quantity.parse(amount) > quantity.parse(limits[name]):
             words = f"must be less than or equal to {name} limit of {limits[name]}"
             problems.invalid(f"{path}.requests", str(amount), words)
 

@@ -46,7 +46,7 @@ def _source(problems: Problems, path: str, field: str, source: Mapping[str, Any]
             _relative_steps(problems, f"{path}.path", source.get("path", ""))
             problems.one_of(f"{path}.type", source.get("type"), _HOST_TYPES)
         case "emptyDir":
-            if (limit := source.get("sizeLimit")) is not None and quantity.parse(limit).amount < 0:
+            if (limit := source.get("sizeLimit")) is not None and quantity.is_negative(limit):
                 problems.forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
         case "configMap" | "secret" | "downwardAPI" | "projected":
             _mode(problems, f"{path}.defaultMode", source.get("defaultMode"))
