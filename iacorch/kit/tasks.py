@@ -29,7 +29,7 @@ class Tasks:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order of starting, so that ending is repeatable too
         self._owner: asyncio.Task[Any] | None = None
         self._failure: BaseException | None = None
 
@@ -50,7 +50,7 @@ class Tasks:
         """Start `work` as a child; its unexpected error ends the group."""
         label = name or getattr(work, "__qualname__", "task")
         task = asyncio.get_running_loop().create_task(work, name=f"{self.name}/{label}")
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._done)
         return task
 
@@ -61,10 +61,11 @@ class Tasks:
             for task in children:
                 task.cancel()
             await asyncio.wait(children)
-            self._tasks.difference_update(children)
+            for task in children:
+                self._tasks.pop(task, None)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if task.cancelled() or (error := task.exception()) is None:
             return
         if self._failure is None:

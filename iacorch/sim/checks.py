@@ -19,8 +19,11 @@ from typing import Any, Final
 
 import orjson
 
+from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.api.quantity import milli_cpu, units
+from iacorch.server.request import Target
+from iacorch.server.storage import ObjectStore
 from iacorch.sim.link import WRITER
 from iacorch.store.contract import Batch, Entry, Page, Revision, Store
 
@@ -99,6 +102,9 @@ class CheckedStore:
 
     def watch(self, prefix: bytes, *, since: Revision) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
         return self._inner.watch(prefix, since=since)
+
+    def request_progress(self) -> None:
+        self._inner.request_progress()
 
     async def compact(self, before: Revision) -> None:
         await self._inner.compact(before)
@@ -213,6 +219,13 @@ class Checks:
             if role == "agent" and node != _node_of(write):
                 said = f"one writer: {write.writer} changed {path} of {write.key}"
                 raise Violation(f"{said}, which is on {_node_of(write)}")
+
+    def acknowledge(self, kind: Kind, obj: Object) -> None:
+        """The server told a client that `obj` is written. Answers without a version (bindings) are not objects."""
+        metadata = obj.get("metadata") or {}
+        if revision := int(metadata.get("resourceVersion") or 0):
+            key = ObjectStore.key(Target(kind, metadata.get("namespace", ""), metadata["name"])).decode()
+            self.acknowledged[key] = max(revision, self.acknowledged.get(key, 0))
 
     def check_acknowledged(self, last_write: Mapping[str, int]) -> None:
         """Every acknowledged revision of a key is its last write or an earlier one. Raises Violation."""

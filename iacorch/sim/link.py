@@ -37,6 +37,10 @@ class Weather:
     double: float = 0.0
     cut_watch: float = 0.0
 
+    def become(self, other: Weather) -> None:
+        self.lose_request, self.lose_answer = other.lose_request, other.lose_answer
+        self.double, self.cut_watch = other.double, other.cut_watch
+
     def calm(self) -> None:
         self.lose_request = self.lose_answer = self.double = self.cut_watch = 0.0
 
@@ -91,13 +95,14 @@ class Link:
         weather: Weather,
         clock: Clock,
         ids: Ids,
-        acknowledged: Callable[[str, Object], None],
+        acknowledged: Callable[[Kind, Object], None],
     ) -> None:
         self.writer = writer
         self.alive = True
-        self._inner, self._gate, self._weather = inner, gate, weather
+        self.gate = gate
+        self._inner, self._weather = inner, weather
         self._clock, self._ids, self._acknowledged = clock, ids, acknowledged
-        self._watches: set[asyncio.Timeout] = set()
+        self._watches: dict[asyncio.Timeout, None] = {}  # in order: runs must not depend on addresses in memory
 
     def cut(self) -> None:
         """The line goes dead: requests fail, watches end."""
@@ -108,7 +113,7 @@ class Link:
         self.alive = True
 
     def cut_watches(self) -> None:
-        for scope in self._watches:
+        for scope in list(self._watches):
             scope.reschedule(asyncio.get_running_loop().time())
         self._watches.clear()
 
@@ -138,29 +143,25 @@ class Link:
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(None) as scope, watch as events:
-                self._watches.add(scope)
+                self._watches[scope] = None
                 try:
                     yield self._through(events)
                 finally:
-                    self._watches.discard(scope)
+                    self._watches.pop(scope, None)
 
     async def _through(self, events: AsyncIterator[WatchEvent]) -> AsyncIterator[WatchEvent]:
         async for event in events:
-            if not self._gate.is_open:
-                await self._gate.passed()
+            if not self.gate.is_open:
+                await self.gate.passed()
             if self._happens(self._weather.cut_watch):
                 return
             yield event
 
     async def create(self, kind: Kind, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
-        return await self._write(
-            lambda: self._inner.create(kind, obj, subresource=subresource, dry_run=dry_run), kind, "create"
-        )
+        return await self._write(lambda: self._inner.create(kind, obj, subresource=subresource, dry_run=dry_run), kind)
 
     async def update(self, kind: Kind, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
-        return await self._write(
-            lambda: self._inner.update(kind, obj, subresource=subresource, dry_run=dry_run), kind, "update"
-        )
+        return await self._write(lambda: self._inner.update(kind, obj, subresource=subresource, dry_run=dry_run), kind)
 
     async def patch(
         self,
@@ -178,7 +179,6 @@ class Link:
                 kind, namespace, name, patch, patch_type=patch_type, subresource=subresource, dry_run=dry_run
             ),
             kind,
-            "patch",
         )
 
     async def delete(
@@ -205,9 +205,9 @@ class Link:
             writes=True,
         )
 
-    async def _write(self, call: Callable[[], Awaitable[Object]], kind: Kind, verb: str) -> Object:
+    async def _write(self, call: Callable[[], Awaitable[Object]], kind: Kind) -> Object:
         answer = await self._send(call, writes=True)
-        self._acknowledged(f"{verb} {kind.plural}", answer)
+        self._acknowledged(kind, answer)
         return answer
 
     async def _send(self, call: Callable[[], Awaitable[T]], *, writes: bool = False) -> T:
@@ -221,15 +221,15 @@ class Link:
         finally:
             WRITER.reset(token)
         await self._clock.sleep(LATENCY_SECONDS * self._ids.fraction())
-        await self._gate.passed()
+        await self.gate.passed()
         if not self.alive or self._happens(self._weather.lose_answer):
             raise Unavailable("the answer was lost")
         return answer
 
     async def _arrive(self) -> None:
-        await self._gate.passed()
+        await self.gate.passed()
         await self._clock.sleep(LATENCY_SECONDS * self._ids.fraction())
-        await self._gate.passed()
+        await self.gate.passed()
         if not self.alive or self._happens(self._weather.lose_request):
             raise Unavailable("the request was lost")
 

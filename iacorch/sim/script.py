@@ -79,7 +79,7 @@ WEIGHTS: Final[Sequence[tuple[Do, int]]] = (
 LONGEST_FAULT_SECONDS: Final = 30
 
 
-def write_script(seed: int, *, nodes: int = 50, events: int = 30, busy_seconds: float = 90) -> Script:
+def write_script(seed: int, *, nodes: int = 50, events: int = 30, busy_seconds: float = 60) -> Script:
     """The same arguments give the same script."""
     ids = SeededIds(seed)
     times = sorted(round(2 + ids.fraction() * (busy_seconds - 2), 3) for _ in range(events))
