@@ -115,7 +115,7 @@ def world(tmp_path: Path) -> World:
     return made
 
 
-def _cli(world: World) -> PulumiCli:
+def cli_of(world: World) -> PulumiCli:
     folder = world.root / "bin"
     folder.mkdir(exist_ok=True)
     script = folder / "pulumi-resource-loop"
@@ -135,4 +135,4 @@ def engine(request: pytest.FixtureRequest, world: World) -> Deployer:
     if shutil.which("pulumi") is None:
         pytest.skip("the Pulumi CLI is not on PATH")
     os.environ.setdefault("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true")
-    return _cli(world)
+    return cli_of(world)
