@@ -28,7 +28,7 @@ from iacorch.client.contract import Client, PatchType
 from iacorch.client.informer import Informer
 from iacorch.errors import AlreadyExists, ApiError, NotFound
 from iacorch.kit import limits
-from iacorch.kit.clock import Clock, rfc3339_micro
+from iacorch.kit.clock import Clock, rfc3339, rfc3339_micro
 from iacorch.kit.tasks import Tasks, keep_running
 
 LEASE_NAMESPACE: Final = "kube-node-lease"
@@ -90,14 +90,28 @@ def node_status(machine: Machine, network: NetworkState, previous: Mapping[str, 
         ("DiskPressure", "AgentHasNoDiskPressure", "agent has no disk pressure"),
         ("PIDPressure", "AgentHasSufficientPID", "agent has sufficient PID available"),
     ):
-        conditions = set_condition(conditions, type_, "False", reason=reason, message=message, now=now)
+        conditions = set_condition(
+            conditions, type_, "False", reason=reason, message=message, now=now, lastHeartbeatTime=rfc3339(now)
+        )
     unavailable = "False" if network.ready else "True"
     conditions = set_condition(
-        conditions, "NetworkUnavailable", unavailable, reason=network.reason, message=network.message, now=now
+        conditions,
+        "NetworkUnavailable",
+        unavailable,
+        reason=network.reason,
+        message=network.message,
+        now=now,
+        lastHeartbeatTime=rfc3339(now),
     )
     # Pods on the node's own network, and those that run, do not need the pod network: the node is ready without it.
     conditions = set_condition(
-        conditions, "Ready", "True", reason="AgentReady", message="the agent is posting ready status", now=now
+        conditions,
+        "Ready",
+        "True",
+        reason="AgentReady",
+        message="the agent is posting ready status",
+        now=now,
+        lastHeartbeatTime=rfc3339(now),
     )
     return {
         **previous,

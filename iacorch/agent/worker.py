@@ -20,10 +20,11 @@ from typing import Any, assert_never
 import structlog
 
 from iacorch.agent import hooks, images, machine, names
-from iacorch.agent.containers import Inputs, container_spec, sandbox_spec
-from iacorch.agent.environment import ConfigMissing, Facts, Sources, environment
+from iacorch.agent.assembly import Looked, assemble, host_ports
+from iacorch.agent.containers import sandbox_spec
+from iacorch.agent.environment import ConfigMissing, Facts, Sources
 from iacorch.agent.journal import Journal
-from iacorch.agent.network.contract import HostPort, PodNetwork, SandboxGone, Transport
+from iacorch.agent.network.contract import PodNetwork, SandboxGone
 from iacorch.agent.observed import (
     AttachNetwork,
     CleanUp,
@@ -122,6 +123,9 @@ class Worker:
     def update(self, pod: Object) -> None:
         """The API has a newer version of the pod."""
         self.pod = pod
+        if objects.is_deleting(pod) and self._ending_since is None:
+            # An agent that starts while the API is away must know this too.
+            self.node.journal.put({**pod, "status": self._last_status()})
         if objects.is_deleting(pod):
             self._begin_ending()
         self._wake.set()
@@ -380,7 +384,7 @@ class Worker:
                 namespace=objects.namespace(self.pod),
                 name=objects.name(self.pod),
                 sandbox_pid=pid,
-                host_ports=_host_ports(self.pod),
+                host_ports=host_ports(self.pod),
             )
         except SandboxGone:
             self._dirty.add(sandbox_id)
@@ -407,16 +411,8 @@ class Worker:
 
     async def _start(self, start: StartContainer) -> None:
         container = self._container(start.name)
-        values = environment(self.pod, container, await self._sources(), self._facts())
-        mounts = (
-            *self._volumes.mounts(self.pod, container, values),
-            *self._etc(),
-            self._volumes.message_mount(container, start.attempt),
-        )
-        taken = {mount.target for mount in mounts[: len(container.get("volumeMounts") or ())]}
-        mounts = tuple(m for i, m in enumerate(mounts) if i < len(taken) or m.target not in taken)
-        inputs = Inputs(values, mounts, self._images[start.name], self.node.memory_bytes)
-        spec = container_spec(self.pod, container, start, inputs)
+        inputs = Looked(await self._sources(), self._facts(), self.node.dns, self.node.resolv_conf)
+        spec = assemble(self.pod, container, start, self._images[start.name], inputs, self._volumes)
         if images.policy_of(container["image"], container.get("imagePullPolicy")) == "Always":
             del self._images[start.name]  # the next attempt asks the registry again
         try:
@@ -433,12 +429,6 @@ class Worker:
         self._containers[container_id] = await self.node.runtime.inspect(container_id)
         self._event("Started", f"Started container {start.name}")
         await self._post_start(container, container_id)
-
-    def _etc(self) -> tuple[Any, ...]:
-        hosts = None
-        if not objects.spec(self.pod).get("hostNetwork"):
-            hosts = names.hosts_file(self.pod, self._pod_ip, self.node.dns)
-        return self._volumes.write_etc(hosts, names.resolv_conf(self.pod, self.node.resolv_conf, self.node.dns))
 
     async def _post_start(self, container: dict[str, Any], container_id: str) -> None:
         handler = (container.get("lifecycle") or {}).get("postStart")
@@ -513,13 +503,3 @@ class Worker:
             pause = min(pause * 2, limits.INFORMER_BACKOFF_MAX_SECONDS)
         self.node.reporter.forget(objects.uid(self.pod))
         self.node.journal.remove(objects.uid(self.pod))
-
-
-def _host_ports(pod: Object) -> tuple[HostPort, ...]:
-    found = []
-    for container in objects.spec(pod).get("containers") or ():
-        for port in container.get("ports") or ():
-            if number := port.get("hostPort"):
-                protocol: Transport = "UDP" if port.get("protocol") == "UDP" else "TCP"
-                found.append(HostPort(int(number), int(port["containerPort"]), protocol, port.get("hostIP") or ""))
-    return tuple(found)
