@@ -1,0 +1,282 @@
+"""The agent's small parts: tallies of probes, images, names, container specifications, journal, node, tunnel, join."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from iacorch.agent import images, names, node, tunnel
+from iacorch.agent.containers import Inputs, container_spec
+from iacorch.agent.environment import ConfigMissing
+from iacorch.agent.journal import Journal
+from iacorch.agent.network.contract import NetworkState
+from iacorch.agent.observed import StartContainer
+from iacorch.agent.prober import port_number
+from iacorch.agent.probes import Settings, Tally
+from iacorch.agent.runtime.contract import ImageState, Resources, RuntimeInfo
+from iacorch.client.tunnel import CREDIT_BYTES, Frame, FrameType, decode
+from iacorch.errors import NotFound
+from iacorch.kit.tasks import Tasks
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DNS = names.ClusterDns("10.96.0.10", "cluster.local")
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "web", "namespace": "shop", "uid": "u"}, "spec": {"containers": [], **spec}}
+
+
+# Probes
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict"),
+    [
+        ("", None),
+        ("b", None),
+        ("bb", None),
+        ("bbb", False),
+        ("g", None),
+        ("gg", True),
+        ("ggbb", True),
+        ("ggbbgbb", True),
+        ("ggbbb", False),
+        ("bbbg", False),
+        ("bbbgg", True),
+    ],
+)
+def test_a_verdict_turns_after_enough_equal_answers(answers: str, verdict: bool | None) -> None:
+    tally = Tally()
+    for answer in answers:
+        tally = tally.add(answer == "g", Settings(success_threshold=2, failure_threshold=3))
+    assert tally.verdict is verdict
+
+
+def test_ports_are_numbers_or_names() -> None:
+    assert port_number(80, {}) == port_number("80", {}) == port_number("http", {"http": 80}) == 80
+    with pytest.raises(ValueError, match="no port named 'http'"):
+        port_number("http", {})
+
+
+# Images
+
+
+@pytest.mark.parametrize(
+    ("reference", "given", "policy"),
+    [
+        ("app", None, "Always"),
+        ("app:latest", None, "Always"),
+        ("host:5000/app", None, "Always"),
+        ("app:1", None, "IfNotPresent"),
+        ("host:5000/app:1", None, "IfNotPresent"),
+        ("app@sha256:" + "0" * 64, None, "IfNotPresent"),
+        ("app", "Never", "Never"),
+    ],
+)
+def test_the_pull_policy(reference: str, given: str | None, policy: str) -> None:
+    assert images.policy_of(reference, given) == policy
+
+
+# Names
+
+
+def test_a_pod_asks_the_clusters_dns_first() -> None:
+    text = names.resolv_conf(pod(), "nameserver 192.0.2.53\nsearch example.com\n", DNS)
+    assert text == (
+        "nameserver 10.96.0.10\n"
+        "search shop.svc.cluster.local svc.cluster.local cluster.local example.com\n"
+        "options ndots:5\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"hostNetwork": True}, None),
+        ({"dnsPolicy": "Default"}, "nameserver 192.0.2.53\n"),
+        ({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.1"]}}, "nameserver 192.0.2.1\n"),
+        (
+            {"dnsPolicy": "None", "dnsConfig": {"options": [{"name": "ndots", "value": "2"}, {"name": "rotate"}]}},
+            "options ndots:2 rotate\n",
+        ),
+    ],
+)
+def test_dns_policies(spec: dict[str, Any], expected: str | None) -> None:
+    assert names.resolv_conf(pod(**spec), "nameserver 192.0.2.53\n", DNS) == expected
+
+
+def test_the_hosts_file_names_the_pod() -> None:
+    spec = {"subdomain": "db", "hostAliases": [{"ip": "192.0.2.9", "hostnames": ["a", "b"]}]}
+    lines = names.hosts_file(pod(**spec), "10.244.0.2", DNS).splitlines()
+    assert "10.244.0.2\tweb.db.shop.svc.cluster.local\tweb" in lines
+    assert "192.0.2.9\ta b" in lines
+
+
+# Container specifications
+
+
+def spec_of(container: dict[str, Any], image_user: str = "", **pod_spec: Any) -> Any:
+    inputs = Inputs({"A": "1"}, (), ImageState("sha256:0", ("app:1",), user=image_user), 1 << 30)
+    whole = {"name": "app", "image": "app:1", **container}
+    return container_spec(pod(containers=[whole], **pod_spec), whole, StartContainer("app", 0, 0, "s"), inputs)
+
+
+def test_requests_and_limits() -> None:
+    resources = {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "64Mi"}}
+    assert spec_of({"resources": resources}).resources == Resources(100, 1000, 64 << 20)
+
+
+def test_commands_are_expanded() -> None:
+    assert spec_of({"command": ["$(A)"], "args": ["$(B)"]}).command == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("own", "of_pod", "user"),
+    [
+        ({}, {}, ""),
+        ({"runAsUser": 5}, {"runAsUser": 6}, "5"),
+        ({}, {"runAsUser": 6, "runAsGroup": 7}, "6:7"),
+        ({"runAsGroup": 7}, {}, "0:7"),
+    ],
+)
+def test_users(own: dict[str, Any], of_pod: dict[str, Any], user: str) -> None:
+    assert spec_of({"securityContext": own}, securityContext=of_pod).security.user == user
+
+
+@pytest.mark.parametrize(
+    ("own", "image_user", "message"),
+    [
+        ({}, "", "image will run as root"),
+        ({}, "nobody", "non-numeric user"),
+        ({"runAsUser": 0}, "1000", "breaks non-root policy"),
+    ],
+)
+def test_root_is_refused_where_that_is_asked(own: dict[str, Any], image_user: str, message: str) -> None:
+    with pytest.raises(ConfigMissing, match=message):
+        spec_of({"securityContext": {"runAsNonRoot": True, **own}}, image_user)
+    assert spec_of({"securityContext": {"runAsNonRoot": True}}, "1000").security.user == ""
+
+
+# Journal
+
+
+def test_the_journal_remembers_and_forgets(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.put(pod())
+    assert Journal(tmp_path / "journal").read() == [pod()]
+    journal.remove("u")
+    journal.remove("u")
+    assert Journal(tmp_path / "journal").read() == []
+
+
+def test_a_broken_entry_is_put_aside(tmp_path: Path) -> None:
+    Journal(tmp_path).put(pod())
+    (tmp_path / "v.json").write_bytes(b'{"metadata"')
+    (tmp_path / "w.json").write_bytes(b"[]")
+    assert Journal(tmp_path).read() == [pod()]
+    assert {path.name for path in tmp_path.iterdir()} == {"u.json", "v.broken", "w.broken"}
+
+
+# Node
+
+MACHINE = node.Machine("n1", "192.0.2.1", RuntimeInfo("docker://1", "Debian", "6.1", "amd64", 2, 4 << 30), 10 << 30)
+
+
+def test_the_nodes_status_changes_only_when_something_does() -> None:
+    first = node.node_status(MACHINE, NetworkState(False, "NoPodRange", "waiting"), {}, NOW)
+    assert node.node_status(MACHINE, NetworkState(False, "NoPodRange", "waiting"), first, NOW + timedelta(1)) == first
+    second = node.node_status(MACHINE, NetworkState(True, "Ready", "it is"), first, NOW + timedelta(1))
+    changed = {c["type"] for c in second["conditions"] if c not in first["conditions"]}
+    assert changed == {"NetworkUnavailable"}
+    assert first["capacity"] == {"cpu": "2", "memory": "4194304Ki", "ephemeral-storage": "10485760Ki", "pods": "110"}
+
+
+def test_a_node_that_was_lost_is_ready_again() -> None:
+    first = node.node_status(MACHINE, NetworkState(True, "Ready", "it is"), {}, NOW)
+    lost = {**first, "conditions": [{**c, "status": "Unknown"} for c in first["conditions"]]}
+    again = node.node_status(MACHINE, NetworkState(True, "Ready", "it is"), lost, NOW)
+    assert {c["type"]: c["status"] for c in again["conditions"]}["Ready"] == "True"
+
+
+# Tunnel
+
+
+class Wire:
+    """The server's end: what was sent, as frames."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[Frame] = asyncio.Queue()
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.frames.put_nowait(decode(data))
+
+
+@asynccontextmanager
+async def numbers(params: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+    if params.get("missing"):
+        raise NotFound("there is no such thing")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(int(params["chunks"])):
+            yield b"x" * 100_000
+
+    yield chunks()
+
+
+def opening(stream: int, **params: Any) -> Frame:
+    return Frame(FrameType.OPEN, stream, orjson.dumps({"verb": "numbers", "params": params}))
+
+
+async def test_a_stream_never_exceeds_its_credit() -> None:
+    wire = Wire()
+    async with asyncio.timeout(10), Tasks("test") as tasks:
+        streams = tunnel.Streams(tasks, wire, {"numbers": numbers})
+        streams.take(opening(2, chunks=10))
+        received = 0
+        while received < CREDIT_BYTES:
+            received += len((await wire.frames.get()).payload)
+        assert received == CREDIT_BYTES
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert wire.frames.empty()
+        streams.take(Frame(FrameType.CREDIT, 2, (1_000_000).to_bytes(4, "big")))
+        while (frame := await wire.frames.get()).type is FrameType.DATA:
+            received += len(frame.payload)
+        assert received == 1_000_000
+        assert frame == Frame(FrameType.END, 2, b"{}")
+
+
+async def test_a_stream_that_fails_ends_with_its_error_and_leaves_the_others() -> None:
+    wire = Wire()
+    async with asyncio.timeout(10), Tasks("test") as tasks:
+        streams = tunnel.Streams(tasks, wire, {"numbers": numbers})
+        streams.take(opening(2, missing=True))
+        end = await wire.frames.get()
+        assert (end.type, orjson.loads(end.payload)["error"]["code"]) == (FrameType.END, 404)
+        streams.take(Frame(FrameType.OPEN, 4, b'{"verb": "dance", "params": {}}'))
+        assert orjson.loads((await wire.frames.get()).payload)["error"]["code"] == 400
+        streams.take(Frame(FrameType.OPEN, 6, b"not JSON"))
+        assert orjson.loads((await wire.frames.get()).payload)["error"]["code"] == 400
+        streams.take(opening(8, chunks=1))
+        assert (await wire.frames.get()).type is FrameType.DATA
+
+
+async def test_a_stream_that_the_server_ends_is_cancelled() -> None:
+    wire = Wire()
+    async with asyncio.timeout(10), Tasks("test") as tasks:
+        streams = tunnel.Streams(tasks, wire, {"numbers": numbers})
+        streams.take(opening(2, chunks=10))
+        await wire.frames.get()
+        streams.take(Frame(FrameType.END, 2))
+        streams.take(Frame(FrameType.CREDIT, 2, (1_000_000).to_bytes(4, "big")))
+        streams.take(opening(2, chunks=0))
+        while (frame := await wire.frames.get()).type is FrameType.DATA:
+            pass
+        assert frame == Frame(FrameType.END, 2, b"{}")
