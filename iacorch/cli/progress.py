@@ -191,10 +191,8 @@ def describe(event: ResourceDone) -> str:
 
 def summary(result: Result) -> str:
     """The counts in one line."""
-    parts = [
-        f"{n} {_SIGNS[op][2]}" for op, n in sorted(result.changes.items(), key=lambda item: list(Op).index(item[0]))
-    ]
-    return ", ".join(part for part, n in zip(parts, result.changes.values(), strict=True) if n) or "nothing to do"
+    parts = [f"{n} {_SIGNS[op][2]}" for op in Op if (n := result.changes.get(op, 0))]
+    return ", ".join(parts) or "nothing to do"
 
 
 def _component(type_: str) -> bool:

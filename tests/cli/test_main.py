@@ -1,0 +1,121 @@
+"""The command line as a person meets it: help, errors, and a whole life of a stack without resources of others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from iacorch.cli import main as cli
+from iacorch.cli.progress import describe, label, summary
+from iacorch.infra.engine.contract import Change, Op, ResourceDone, Result
+
+PROGRAM = 'import pulumi\npulumi.export("greeting", pulumi.Config().require("word"))\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "Pulumi.yaml").write_text("name: proj\nruntime: python\n")
+    (tmp_path / "__main__.py").write_text(PROGRAM)
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_STACK", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "pass")
+    monkeypatch.setenv("IACORCH_ENGINE", "builtin")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+def test_help_names_every_command_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for name in cli.COMMANDS:
+        assert name in out
+    check = "import sys, iacorch.cli.main; sys.exit('pulumi' in sys.modules or 'grpc' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+@pytest.mark.parametrize("name", sorted({"up", "preview", "refresh", "destroy", "stack", "config"}))
+def test_every_command_of_deployments_has_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    code, out, _ = run(capsys, name, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_the_life_of_a_stack(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    assert run(capsys, "stack", "init", "dev")[0] == 0
+    assert run(capsys, "config", "set", "word", "hello")[0] == 0
+    assert run(capsys, "config", "set", "key", "hunter2", "--secret")[0] == 0
+    assert run(capsys, "config", "get", "key")[1] == "hunter2\n"
+    assert "[secret]" in run(capsys, "config", "ls")[1]
+    assert "hunter2" not in (project / "Pulumi.dev.yaml").read_text()
+    code, out, _ = run(capsys, "up", "--yes", "--json")
+    assert code == 0
+    last = orjson.loads(out.splitlines()[-1])
+    assert last["changes"] == {"create": 1}
+    assert last["outputs"] == {"greeting": "hello"}
+    assert run(capsys, "stack", "output", "greeting")[1] == "hello\n"
+    assert "update" in run(capsys, "stack", "history")[1]
+    exported = run(capsys, "stack", "export")[1]
+    assert orjson.loads(exported)["version"] == 3
+    (project / "kept.json").write_text(exported)
+    assert "imported 1 resources" in run(capsys, "stack", "import", "--file", "kept.json")[1]
+    assert run(capsys, "destroy", "--yes")[0] == 0
+    assert run(capsys, "stack", "rm", "dev")[0] == 0
+    assert run(capsys, "stack", "ls")[1] == ""
+
+
+def test_an_error_is_one_message_one_hint_and_exit_code_1(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    code, out, err = run(capsys, "up", "--yes", "--stack", "nowhere")
+    assert code == 1
+    assert "no stack nowhere of project proj" in err
+    assert "hint: make it with: iacorch stack init nowhere" in err
+    assert "Traceback" not in out + err
+
+
+def test_without_a_stack_the_error_says_how_to_choose_one(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    code, _, err = run(capsys, "preview")
+    assert code == 1
+    assert "iacorch stack init" in err
+
+
+def test_nobody_is_asked_where_nobody_can_answer(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    assert run(capsys, "stack", "init", "dev")[0] == 0
+    code, _, err = run(capsys, "destroy")
+    assert code == 1
+    assert "--yes" in err
+
+
+def test_a_command_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "nonsense")[0] == 2
+
+
+def test_lines_say_what_happened_to_what_and_how_long() -> None:
+    urn = "urn:pulumi:dev::proj::my:index:Group$docker:index/container:Container::web"
+    assert label(urn) == "Container web"
+    done = ResourceDone(urn, "t", Op.REPLACE, 1.25, (Change("image", 1, 2, replaces=True), Change("env", 1, 2)))
+    assert describe(done) == "replaced (image (replaces), env) 1.2 s"
+    failed = ResourceDone(urn, "t", Op.CREATE, 0.5, error="no room")
+    assert describe(failed) == "create failed after 0.5 s: no room"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({}, "nothing to do", id="nothing"),
+        pytest.param({Op.SAME: 2, Op.CREATE: 1}, "2 unchanged, 1 created", id="in Pulumi's order"),
+        pytest.param({Op.DELETE: 0, Op.UPDATE: 3}, "3 updated", id="zeros are left out"),
+    ],
+)
+def test_the_summary_counts(changes: dict[Op, int], words: str) -> None:
+    assert summary(Result(changes, {}, 1.0)) == words
