@@ -77,6 +77,8 @@ ACTIONS_PER_PASS: Final = 50
 READ_YOUR_WRITES_SECONDS: Final = 5.0
 PODS_OVER_KEPT: Final = 1_000
 """Finished pods that are kept to be looked at."""
+EVENT_KEPT_SECONDS: Final = 3_600.0
+"""After its last repetition, as in Kubernetes."""
 EVENT_QUEUE: Final = 2_048
 """Events waiting to be written; the oldest is dropped when there are more."""
 EVENT_SERIES: Final = 4_096

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ Rows = NDArray[np.intp]
 Amounts = NDArray[np.int64]
 Column = NDArray[np.float64]
 NodeTest = Callable[[Object], float]
-"""A question to one node; true and false are 1.0 and 0.0."""
+"""A question to one node: a score, or (for masks) true or false."""
 
 BALANCED = (CPU, MEMORY)
 """Resources whose use scores look at."""
@@ -46,7 +46,7 @@ class Snapshot:
         self._allocatable: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in RESOURCES}
         self._used: dict[str, Amounts] = {name: np.zeros(0, dtype=np.int64) for name in RESOURCES}
         self._per_unit: dict[str, Column] = {name: np.zeros(0, dtype=np.float64) for name in BALANCED}
-        self._columns: OrderedDict[Hashable, tuple[NodeTest, Column]] = OrderedDict()
+        self._columns: OrderedDict[Hashable, tuple[NodeTest, Mask | Column]] = OrderedDict()
         self._pods: dict[str, tuple[PodInfo, str]] = {}
         self._on_node: dict[str, dict[str, PodInfo]] = {}
         self._workloads: dict[str, Counter[str]] = {}
@@ -152,10 +152,17 @@ class Snapshot:
 
     def column(self, question: Hashable, ask: NodeTest) -> Column:
         """`ask`'s answer for each row. `question` names it: equal questions must have equal answers."""
+        return cast(Column, self._answers(question, ask, np.float64))
+
+    def mask(self, question: Hashable, ask: Callable[[Object], bool]) -> Mask:
+        """The same for questions that are answered with yes or no."""
+        return cast(Mask, self._answers(question, ask, np.bool_))
+
+    def _answers(self, question: Hashable, ask: NodeTest, dtype: type) -> Mask | Column:
         if (known := self._columns.get(question)) is not None:
             self._columns.move_to_end(question)
             return known[1]
-        answers = np.zeros(len(self.nodes), dtype=np.float64)
+        answers: Mask | Column = np.zeros(len(self.nodes), dtype=dtype)
         for row in self.rows.values():
             node = self.nodes[row]
             if node is not None:
@@ -208,7 +215,7 @@ class Snapshot:
             self._per_unit[resource] = np.concatenate([per_unit, np.zeros(more, dtype=np.float64)])
         self._spread.clear()
         for question, (ask, answers) in self._columns.items():
-            self._columns[question] = (ask, np.concatenate([answers, np.zeros(more, dtype=np.float64)]))
+            self._columns[question] = (ask, np.concatenate([answers, np.zeros(more, dtype=answers.dtype)]))
 
     def _add_resource(self, resource: str) -> None:
         size = len(self.nodes)

@@ -78,4 +78,4 @@ def _selects(term: PodTerm, pod: PodInfo) -> bool:
 
 
 def _has_label(snapshot: Snapshot, key: str) -> Mask:
-    return snapshot.column(("has-label", key), lambda node: float(key in objects.labels(node))) > 0
+    return snapshot.mask(("has-label", key), lambda node: key in objects.labels(node))

@@ -29,7 +29,7 @@ class NodeUnschedulable:
         taint = {"key": UNSCHEDULABLE_TAINT, "effect": "NoSchedule"}
         if any(tolerates(dict(toleration), taint) for toleration in pod.tolerations):
             return None
-        return snapshot.column(self.name, _is_schedulable) > 0
+        return snapshot.mask(self.name, _is_schedulable)
 
     def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
         return {"node(s) were unschedulable": len(rows)}
@@ -44,7 +44,7 @@ class NodeReady:
     def check(self, pod: PodInfo, snapshot: Snapshot) -> Mask | None:
         if any(not dict(entry).get("key") and dict(entry).get("operator") == "Exists" for entry in pod.tolerations):
             return None
-        return snapshot.column(self.name, _is_ready) > 0
+        return snapshot.mask(self.name, _is_ready)
 
     def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
         return {"node(s) were not ready": len(rows)}
@@ -59,10 +59,10 @@ class TaintToleration:
     def check(self, pod: PodInfo, snapshot: Snapshot) -> Mask | None:
         tolerations = tuple(dict(entry) for entry in pod.tolerations)
 
-        def passes(node: Object) -> float:
-            return float(untolerated(node, tolerations) is None)
+        def passes(node: Object) -> bool:
+            return untolerated(node, tolerations) is None
 
-        return snapshot.column((self.name, pod.tolerations), passes) > 0
+        return snapshot.mask((self.name, pod.tolerations), passes)
 
     def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
         tolerations = tuple(dict(entry) for entry in pod.tolerations)
@@ -84,13 +84,13 @@ class NodeAffinity:
             return None
         selector, terms = dict(pod.node_selector), pod.required_nodes
 
-        def passes(node: Object) -> float:
+        def passes(node: Object) -> bool:
             labels = objects.labels(node)
             if not selector.items() <= labels.items():
-                return 0.0
-            return float(terms is None or any(matches(term, node) for term in terms))
+                return False
+            return terms is None or any(matches(term, node) for term in terms)
 
-        return snapshot.column((self.name, pod.node_selector, terms), passes) > 0
+        return snapshot.mask((self.name, pod.node_selector, terms), passes)
 
     def explain(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Mapping[str, int]:
         return {"node(s) didn't match Pod's node affinity/selector": len(rows)}
@@ -126,9 +126,9 @@ def tolerates(toleration: Mapping[str, str], taint: Mapping[str, Any]) -> bool:
     return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
-def _is_schedulable(node: Object) -> float:
-    return float(not objects.spec(node).get("unschedulable"))
+def _is_schedulable(node: Object) -> bool:
+    return not objects.spec(node).get("unschedulable")
 
 
-def _is_ready(node: Object) -> float:
-    return float(objects.condition_is(node, "Ready"))
+def _is_ready(node: Object) -> bool:
+    return objects.condition_is(node, "Ready")

@@ -1,0 +1,1 @@
+"""Events are news: they are deleted when they are old."""
