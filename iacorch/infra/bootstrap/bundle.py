@@ -2,7 +2,7 @@
 
 In: which daemon, which Python, which architecture. Out: a `Bundle`, a tar.gz in the cache under the hash of everything
 that went into it, so it is built once and only when something changed. Dependencies are wheels of the target's Python
-and architecture, checked against the locked hashes. Called by the provider after `plan`. Layout on the machine:
+and architecture, checked against the locked hashes. Called by the provider after `plan`. Unpacked at `/` it is:
 
     /opt/iacorch/<id>/lib/...        dependencies and iacorch
     /opt/iacorch/<id>/bin/<daemon>   the launcher, started by systemd with the planned interpreter
@@ -31,7 +31,7 @@ from iacorch.infra.bootstrap.errors import BundleFailed
 from iacorch.infra.bootstrap.plan import BundleKind
 from iacorch.kit import limits
 
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
 """Part of every ID: raise it when the layout of the archive changes."""
 _REQUIREMENTS: Final[dict[BundleKind, str]] = {"agent": "agent.txt", "control-plane": "node.txt"}
 _ENTRY: Final[dict[BundleKind, tuple[str, str]]] = {
@@ -96,7 +96,7 @@ def _build(kind: BundleKind, python: tuple[int, int], arch: str, cache: Path, pa
         if not archive.exists():
             cache.mkdir(parents=True, exist_ok=True)
             _install(requirements, cache / dependencies, version, arch)
-            pack(archive, kind, cache / dependencies, code)
+            pack(archive, kind, name, cache / dependencies, code)
             _prune(cache, kind, keep=archive)
         archive.touch()
         return Bundle(name, archive, archive.stat().st_size)
@@ -160,9 +160,10 @@ def _slim(lib: Path) -> None:
             path.unlink()
 
 
-def pack(archive: Path, kind: BundleKind, dependencies: Path, code: Sequence[tuple[str, bytes]]) -> None:
-    """Write the archive beside its place and move it there whole."""
+def pack(archive: Path, kind: BundleKind, name: str, dependencies: Path, code: Sequence[tuple[str, bytes]]) -> None:
+    """Write the archive of the bundle `name` beside its place and move it there whole."""
     daemon, module = _ENTRY[kind]
+    top = f"opt/iacorch/{name}"
     descriptor, scratch = tempfile.mkstemp(prefix="packing-", dir=archive.parent)
     try:
         with (
@@ -173,11 +174,11 @@ def pack(archive: Path, kind: BundleKind, dependencies: Path, code: Sequence[tup
         ):
             for path in sorted(dependencies.rglob("*")):
                 if path.is_file():
-                    _add(tar, f"lib/{path.relative_to(dependencies).as_posix()}", path.read_bytes())
-            for name, data in code:
-                _add(tar, f"lib/{name}", data)
-            _add(tar, f"bin/{daemon}", _LAUNCHER.format(module=module).encode(), mode=0o755)
-            _add(tar, "complete", b"")
+                    _add(tar, f"{top}/lib/{path.relative_to(dependencies).as_posix()}", path.read_bytes())
+            for path_in_lib, data in code:
+                _add(tar, f"{top}/lib/{path_in_lib}", data)
+            _add(tar, f"{top}/bin/{daemon}", _LAUNCHER.format(module=module).encode(), mode=0o755)
+            _add(tar, f"{top}/complete", b"")
         Path(scratch).replace(archive)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)

@@ -77,11 +77,18 @@ class ControlPlaneConfig:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which bundle for which interpreter, and the variables of the roles (the bundle's are added once it is built)."""
+    """Which daemon, for which interpreter, with which arguments and files (name -> content, under /etc/iacorch).
+
+    `variables` are those of the roles; `runner` adds the bundle's once it is built.
+    """
 
     bundle: BundleKind
+    unit: str
+    owner: str
     python: Python
     arch: str
+    arguments: tuple[str, ...]
+    files: Mapping[str, str] = field(repr=False)
     variables: Mapping[str, Any]
 
 
@@ -95,16 +102,20 @@ def plan_node(facts: Facts, config: NodeConfig, *, host: str) -> Plan | tuple[Re
     )
     if refusals:
         return refusals
-    variables = {
-        "iacorch_unit": AGENT_UNIT,
-        "iacorch_owner": config.owner,
-        "docker_packages": _docker_packages(facts),
-        # Somebody else's settings of their Docker Engine stay theirs.
-        "docker_config": {} if facts.docker_config == "foreign" else dict(_DOCKER_CONFIG),
-        "iacorch_files": {"ca.crt": config.ca_cert, "agent-token": config.join_token},
-        "iacorch_arguments": _agent_arguments(config, config.node_ip or node_ip(facts, host)),
-    }
-    return Plan("agent", _pick(facts.pythons), ARCHITECTURES[facts.arch], variables)
+    return Plan(
+        bundle="agent",
+        unit=AGENT_UNIT,
+        owner=config.owner,
+        python=_pick(facts.pythons),
+        arch=ARCHITECTURES[facts.arch],
+        arguments=_agent_arguments(config, config.node_ip or node_ip(facts, host)),
+        files={"ca.crt": config.ca_cert, "agent-token": config.join_token},
+        variables={
+            "docker_packages": _docker_packages(facts),
+            # Somebody else's settings of their Docker Engine stay theirs.
+            "docker_config": {} if facts.docker_config == "foreign" else dict(_DOCKER_CONFIG),
+        },
+    )
 
 
 def plan_control_plane(facts: Facts, config: ControlPlaneConfig) -> Plan | tuple[Refusal, ...]:
@@ -122,13 +133,16 @@ def plan_control_plane(facts: Facts, config: ControlPlaneConfig) -> Plan | tuple
     for name in config.tls_sans:
         arguments += ["--tls-san", name]
     arguments += ["--join-token-file", "/run/iacorchd/join-token"]
-    variables = {
-        "iacorch_unit": CONTROL_PLANE_UNIT,
-        "iacorch_owner": config.owner,
-        "iacorch_files": {"join-token": config.join_token},
-        "iacorch_arguments": arguments,
-    }
-    return Plan("control-plane", _pick(facts.pythons), ARCHITECTURES[facts.arch], variables)
+    return Plan(
+        bundle="control-plane",
+        unit=CONTROL_PLANE_UNIT,
+        owner=config.owner,
+        python=_pick(facts.pythons),
+        arch=ARCHITECTURES[facts.arch],
+        arguments=tuple(arguments),
+        files={"join-token": config.join_token},
+        variables={},
+    )
 
 
 def node_ip(facts: Facts, host: str) -> str:
@@ -139,14 +153,14 @@ def node_ip(facts: Facts, host: str) -> str:
     return usable[0] if usable else host
 
 
-def _agent_arguments(config: NodeConfig, address: str) -> list[str]:
+def _agent_arguments(config: NodeConfig, address: str) -> tuple[str, ...]:
     arguments = ["--server", config.server, "--ca", "/etc/iacorch/ca.crt", "--token-file", "/etc/iacorch/agent-token"]
     arguments += ["--node-name", config.name, "--node-ip", address, "--data-dir", AGENT_DATA_DIR]
     if config.labels:
         arguments += ["--labels", ",".join(f"{key}={value}" for key, value in sorted(config.labels.items()))]
     if config.taints:
         arguments += ["--taints", ",".join(config.taints)]
-    return arguments
+    return tuple(arguments)
 
 
 def _docker_packages(facts: Facts) -> list[str]:

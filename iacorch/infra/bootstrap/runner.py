@@ -20,10 +20,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Literal
+from urllib.parse import quote
 
-from iacorch.infra.bootstrap import sources
+from iacorch.infra.bootstrap import files, sources
 from iacorch.infra.bootstrap.bundle import Bundle
 from iacorch.infra.bootstrap.errors import HostFailure, PlaybookFailed
+from iacorch.infra.bootstrap.files import File, files_of
 from iacorch.infra.bootstrap.plan import Plan
 from iacorch.infra.bootstrap.ssh import SshSession, options
 from iacorch.kit import limits
@@ -56,6 +58,7 @@ class HostRun:
     variables: Mapping[str, Any] = field(repr=False)
     group: Literal["nodes", "control_plane"] = "nodes"
     python: str = "/usr/bin/python3"
+    files: Mapping[str, File] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +71,16 @@ class PlaybookResult:
 Listener = Callable[[Progress], None]
 
 
-def variables(plan: Plan, bundle: Bundle) -> dict[str, Any]:
-    """Everything the roles ask for: what the plan says, and the bundle that was built for it."""
-    return {
-        **plan.variables,
-        "iacorch_python": plan.python.path,
-        "iacorch_bundle_id": bundle.id,
-        "iacorch_bundle_archive": str(bundle.archive),
-    }
+def host_run(name: str, session: SshSession, plan: Plan, bundle: Bundle) -> HostRun:
+    """A machine on which a plan is carried out with the bundle that was built for it."""
+    given = {**plan.variables, "iacorch_unit": plan.unit, "iacorch_bundle_archive": str(bundle.archive)}
+    given["iacorch_bundle_id"] = bundle.id
+    group: Literal["nodes", "control_plane"] = "nodes" if plan.bundle == "agent" else "control_plane"
+    return HostRun(name, session, given, group, plan.python.path, files_of(plan, bundle.id))
 
 
-def inventory(hosts: Sequence[HostRun]) -> dict[str, Any]:
-    """Ansible's inventory: one group per role a machine plays."""
+def inventory(hosts: Sequence[HostRun], directory: Path) -> dict[str, Any]:
+    """Ansible's inventory: one group per role a machine plays. `directory` is where the files' archives are."""
     groups: dict[str, Any] = {}
     for host in hosts:
         target = host.session.target
@@ -91,9 +92,14 @@ def inventory(hosts: Sequence[HostRun]) -> dict[str, Any]:
             "ansible_python_interpreter": host.python,
             # Ours come first, and OpenSSH takes the first value it sees of each option.
             "ansible_ssh_common_args": " ".join(arguments),
+            "iacorch_files_archive": str(_archive_of(host, directory)),
             **host.variables,
         }
     return {"all": {"children": groups}}
+
+
+def _archive_of(host: HostRun, directory: Path) -> Path:
+    return directory / f"{quote(host.name, safe='')}.tar"
 
 
 async def run_playbook(
@@ -192,11 +198,13 @@ def _unfinished(hosts: Sequence[HostRun], status: str, words: str) -> list[HostF
 def _job(playbook: Playbook, hosts: Sequence[HostRun], directory: Path, timeout_seconds: float) -> dict[str, Any]:
     """What `ansible_runner.run` is called with."""
     (directory / "ansible.cfg").touch()
+    for host in hosts:
+        files.write(_archive_of(host, directory), host.files)
     return {
         "private_data_dir": str(directory),
         "project_dir": str(sources.directory("playbooks")),
         "playbook": f"{playbook}.yml",
-        "inventory": inventory(hosts),
+        "inventory": inventory(hosts, directory),
         "envvars": _environment(directory, forks=len(hosts)),
         "settings": {"job_timeout": int(timeout_seconds), "suppress_ansible_output": True},
     }

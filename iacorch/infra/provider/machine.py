@@ -7,6 +7,7 @@ plan; only then is anything built or changed. Errors before that are plain (noth
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ class Machines:
     def __init__(self, clock: Clock, *, cache: Path | None = None, package: Path | None = None) -> None:
         self.clock = clock
         self._cache, self._package = cache, package
+        self._building = asyncio.Lock()  # machines that are made at once need the same bundle: build it once
 
     @asynccontextmanager
     async def reached(self, request: Request, target: SshTarget) -> AsyncIterator[SshSession]:
@@ -142,16 +144,11 @@ class Machines:
             raise PreflightRefused(session.target.host, planned)
         package = {"package": self._package} if self._package else {}
         request.say(f"{name}: building the {planned.bundle} bundle")
-        built = await bundle.build(
-            planned.bundle, python=planned.python.version, arch=planned.arch, cache=self._cache, **package
-        )
-        host = runner.HostRun(
-            name,
-            session,
-            runner.variables(planned, built),
-            group="nodes" if playbook == "node" else "control_plane",
-            python=planned.python.path,
-        )
+        async with self._building:
+            built = await bundle.build(
+                planned.bundle, python=planned.python.version, arch=planned.arch, cache=self._cache, **package
+            )
+        host = runner.host_run(name, session, planned, built)
         result = await runner.run_playbook(
             playbook, [host], _telling(request.say), timeout_seconds=request.timeout_seconds
         )

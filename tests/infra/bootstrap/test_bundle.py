@@ -28,7 +28,7 @@ def dependencies(cache: Path, *names: str) -> Path:
 def pack(tmp_path: Path, package: Path, name: str = "a.tar.gz") -> Path:
     archive = tmp_path / name
     code = bundle.read_package(package)
-    bundle.pack(archive, "agent", dependencies(tmp_path, "aiohttp/__init__.py"), code)
+    bundle.pack(archive, "agent", "0123", dependencies(tmp_path, "aiohttp/__init__.py"), code)
     return archive
 
 
@@ -36,12 +36,12 @@ def test_it_holds_dependencies_our_rooms_the_launcher_and_ends_with_the_mark(tmp
     with tarfile.open(pack(tmp_path, package)) as tar:
         names = tar.getnames()
     assert names == [
-        "lib/aiohttp/__init__.py",
-        "lib/iacorch/__init__.py",
-        "lib/iacorch/api/data.json",
-        "lib/iacorch/daemons/agent.py",
-        "bin/iacorch-agent",
-        "complete",
+        "opt/iacorch/0123/lib/aiohttp/__init__.py",
+        "opt/iacorch/0123/lib/iacorch/__init__.py",
+        "opt/iacorch/0123/lib/iacorch/api/data.json",
+        "opt/iacorch/0123/lib/iacorch/daemons/agent.py",
+        "opt/iacorch/0123/bin/iacorch-agent",
+        "opt/iacorch/0123/complete",
     ]
 
 

@@ -118,21 +118,21 @@ def test_the_first_interpreter_that_is_supported_is_used() -> None:
     ],
 )
 def test_other_nodes_reach_a_node_at(host: str, given: str, expected: str) -> None:
-    arguments = node(MACHINE, replace(NODE, node_ip=given), host=host).variables["iacorch_arguments"]
+    arguments = node(MACHINE, replace(NODE, node_ip=given), host=host).arguments
     assert arguments[arguments.index("--node-ip") + 1] == expected
 
 
 def test_labels_and_taints_reach_the_agent() -> None:
     config = replace(NODE, labels={"zone": "b", "disk": "ssd"}, taints=("gpu=yes:NoSchedule",))
-    arguments = node(MACHINE, config).variables["iacorch_arguments"]
-    assert arguments[-4:] == ["--labels", "disk=ssd,zone=b", "--taints", "gpu=yes:NoSchedule"]
+    arguments = node(MACHINE, config).arguments
+    assert arguments[-4:] == ("--labels", "disk=ssd,zone=b", "--taints", "gpu=yes:NoSchedule")
 
 
 def test_the_control_plane_advertises_and_names_itself() -> None:
     plan = plan_control_plane(MACHINE, replace(SERVER, port=7443, tls_sans=("localhost", "127.0.0.1")))
     assert isinstance(plan, Plan)
     assert plan.bundle == "control-plane"
-    arguments = plan.variables["iacorch_arguments"]
+    arguments = plan.arguments
     assert arguments[arguments.index("--listen") + 1] == "0.0.0.0:7443"
     assert arguments[arguments.index("--advertise") + 1] == "10.0.0.1:6443"
     assert [b for a, b in pairwise(arguments) if a == "--tls-san"] == ["localhost", "127.0.0.1"]
@@ -147,3 +147,4 @@ def test_the_control_plane_refuses_a_port_that_others_hold() -> None:
 def test_secrets_do_not_print() -> None:
     assert "secret" not in repr(NODE)
     assert "secret" not in repr(SERVER)
+    assert "secret" not in repr(node(MACHINE))

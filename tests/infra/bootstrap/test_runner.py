@@ -71,9 +71,11 @@ def test_what_a_failure_says_is_bounded_and_never_a_secret() -> None:
 def test_the_inventory_groups_machines_by_role() -> None:
     session = SshSession(SshTarget("10.0.0.5", port=2222, user="admin"), Path("/d"))
     groups = inventory(
-        [HostRun("cp", session, {"iacorch_unit": "iacorchd"}, group="control_plane"), HostRun("w", session, {})]
+        [HostRun("cp", session, {"iacorch_unit": "iacorchd"}, group="control_plane"), HostRun("w", session, {})],
+        Path("/job"),
     )["all"]["children"]
     assert set(groups) == {"control_plane", "nodes"}
     host = groups["control_plane"]["hosts"]["cp"]
     assert (host["ansible_host"], host["ansible_port"], host["iacorch_unit"]) == ("10.0.0.5", 2222, "iacorchd")
+    assert host["iacorch_files_archive"] == "/job/cp.tar"
     assert "BatchMode=yes" in host["ansible_ssh_common_args"]
