@@ -127,6 +127,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         url = f"https://{_advertised(settings, port)}"
         _write_access(settings, pki, url)
         async with Tasks("controlplane") as tasks:
+            tasks.spawn(registry.guard_store(), name="store")
             tasks.spawn(registry.run_bookmarks(), name="bookmarks")
             tasks.spawn(pruning.run(registry, clock), name="events")
             if settings.controllers:

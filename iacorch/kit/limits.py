@@ -40,6 +40,10 @@ WATCH_WRITE_SECONDS: Final = 30.0
 """A watcher that does not read for this long is cut off."""
 GZIP_BYTES: Final = 128 * 1024
 """Lists above this are compressed for clients that take it, as in Kubernetes."""
+YAML_VALUES: Final = 200_000
+"""Values that a YAML body may stand for; far more than fit into `BODY_BYTES` without aliases that multiply."""
+STORE_CHECK_SECONDS: Final = 5.0
+"""How soon the daemon notices that its store is broken, and ends so that it is started again."""
 EVENT_SECONDS: Final = 3_600.0
 """How long an Event is kept after it was last seen, as in Kubernetes."""
 EVENTS: Final = 20_000

@@ -302,6 +302,16 @@ class Registry:
         self._authorise(user, "create", target)
         return reviews.answer(target.kind, user, body)
 
+    async def check_store(self) -> None:
+        """Raises StoreBroken when nothing can be stored any more."""
+        await self.storage.store.get(b"/")
+
+    async def guard_store(self) -> None:
+        """For as long as the store works; then raises StoreBroken."""
+        while True:
+            await self.check_store()
+            await self._clock.sleep(limits.STORE_CHECK_SECONDS)
+
     async def run_bookmarks(self) -> None:
         """For ever: let quiet watchers know how far the store has come."""
         while True:

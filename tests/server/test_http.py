@@ -231,6 +231,24 @@ async def test_bad_input_gets_kubernetes_words(
     assert words in status["message"]
 
 
+async def test_yaml_that_multiplies_itself_is_refused(admin: aiohttp.ClientSession) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    headers = {"Content-Type": "application/yaml"}
+    code, status = await answer(admin.post(MAPS, data="\n".join(lines), headers=headers))
+    assert (code, "excessive aliasing" in status["message"]) == (400, True)
+    code, _ = await answer(admin.post(MAPS, data="data: &a {b: *a}", headers=headers))
+    assert code == 400
+
+
+async def test_a_broken_store_is_not_ready_and_says_so(admin: aiohttp.ClientSession, running: World) -> None:
+    await running.registry.storage.store.close()
+    code, status = await answer(admin.get("/readyz"))
+    assert (code, status["reason"]) == (503, "ServiceUnavailable")
+    code, status = await answer(admin.post(MAPS, json=config_map("m")))
+    assert (code, status["message"]) == (503, "the store is closed")
+
+
 async def test_a_body_that_is_too_large_is_refused(admin: aiohttp.ClientSession) -> None:
     body = io.BytesIO(json.dumps(config_map("m", a="x" * limits.BODY_BYTES)).encode())
     code, status = await answer(admin.post(MAPS, data=body, headers={"Content-Type": "application/json"}))

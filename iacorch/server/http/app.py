@@ -128,7 +128,7 @@ class ApiServer:
     async def _dispatch(self, request: web.BaseRequest, user: User | None) -> web.StreamResponse:
         path = request.rel_url.raw_path
         if path in OPEN_TO_ALL:
-            return self._public(path)
+            return await self._public(path)
         if path == JOIN_PATH:
             body = negotiation.read_body(await self._body(request), request.headers.get("Content-Type", ""))
             return web.Response(body=orjson.dumps(join.join(self._pki, user, body)), content_type=negotiation.JSON)
@@ -144,11 +144,12 @@ class ApiServer:
             return await self._resources.serve(request, user, resource)
         return self._document(request, user, path)
 
-    def _public(self, path: str) -> web.Response:
+    async def _public(self, path: str) -> web.Response:
         if path == "/version":
             return web.Response(body=self._documents.version().body, content_type=negotiation.JSON)
         if path == "/readyz" and not self.ready:
             raise Unavailable("the server is starting or stopping")
+        await self._registry.check_store()
         return web.Response(text="ok")
 
     def _document(self, request: web.BaseRequest, user: User, path: str) -> web.Response:

@@ -14,6 +14,7 @@ import yaml
 
 from iacorch.api import protobuf
 from iacorch.errors import BadRequest, NotAcceptable, UnsupportedMedia
+from iacorch.kit import limits
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -105,10 +106,25 @@ def _json(body: bytes) -> Any:
 def _yaml(body: bytes) -> Any:
     try:
         value = yaml.load(body, Loader=_LOADER)
+        _check_size(value)
         orjson.dumps(value)
     except (yaml.YAMLError, orjson.JSONEncodeError, RecursionError) as error:
         raise BadRequest(f"couldn't decode the body: yaml: {error}") from error
     return value
+
+
+def _check_size(value: Any) -> None:
+    """Aliases make a small text stand for a huge value, or an endless one: count before anybody walks it."""
+    ahead, seen = [value], 0
+    while ahead:
+        entry = ahead.pop()
+        seen += 1
+        if seen > limits.YAML_VALUES:
+            raise BadRequest("couldn't decode the body: yaml: document contains excessive aliasing")
+        if isinstance(entry, dict):
+            ahead.extend(entry.values())
+        elif isinstance(entry, list):
+            ahead.extend(entry)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
