@@ -37,7 +37,7 @@ from iacorch.daemons import agent
 from iacorch.kit.clock import SystemClock
 from tests.agent import busybox
 
-ROUNDS = 25
+ROUNDS = 15
 CRASHES = 5
 IDLE_SECONDS = 20.0
 TOKEN = "a-token-for-the-agent-benchmark"

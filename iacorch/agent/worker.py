@@ -11,7 +11,7 @@ journal keeps the pod. A worker that starts on a pod that runs already looks fir
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -279,6 +279,8 @@ class Worker:
         if status == self._last_status() and (self._status is not None or status == objects.status(self.pod)):
             self._status = status
             return
+        for message in _new_backoffs(self._last_status(), status):
+            self._event("BackOff", message, warning=True)
         self._status = status
         self.node.journal.put({**self.pod, "status": status})
         if not self._is_removed:
@@ -503,3 +505,17 @@ class Worker:
             pause = min(pause * 2, limits.INFORMER_BACKOFF_MAX_SECONDS)
         self.node.reporter.forget(objects.uid(self.pod))
         self.node.journal.remove(objects.uid(self.pod))
+
+
+def _new_backoffs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """The messages of containers that began to wait for another attempt."""
+    for section in ("initContainerStatuses", "containerStatuses"):
+        waited = {entry["name"] for entry in before.get(section) or () if _backoff(entry)}
+        for entry in after.get(section) or ():
+            if entry["name"] not in waited and (message := _backoff(entry)):
+                yield message
+
+
+def _backoff(entry: Mapping[str, Any]) -> str:
+    waiting = (entry.get("state") or {}).get("waiting") or {}
+    return str(waiting.get("message", "")) if str(waiting.get("reason", "")).endswith("BackOff") else ""

@@ -52,10 +52,11 @@ def test_a_crashed_container_runs_again_at_once_and_then_waits() -> None:
             world.runtime.crash((await world.container()).id, 2)
             pod = await world.until(lambda p: waiting_reason(p) == "CrashLoopBackOff", seconds=1)
             assert pod["status"]["phase"] == "Running"
-            assert (
-                "back-off 10s restarting failed container=app" in container_status(pod)["state"]["waiting"]["message"]
-            )
+            message = container_status(pod)["state"]["waiting"]["message"]
+            assert "back-off 10s restarting failed container=app" in message
             began = world.clock.now()
+            told = [e["message"] for e in (await world.admin.list(EVENT, "default")).items if e["reason"] == "BackOff"]
+            assert told == [message]
             pod = await world.until(lambda p: restarts(p) == 2 and is_ready(p))
             assert timedelta(seconds=9) < world.clock.now() - began < timedelta(seconds=11)
 
@@ -438,5 +439,96 @@ def test_an_active_deadline_ends_the_pod() -> None:
             pod = await world.until(lambda p: phase(p) == "Failed", seconds=70)
             assert pod["status"]["reason"] == "DeadlineExceeded"
             await world.until(lambda p: "terminated" in container_status(p)["state"], seconds=5)
+
+    in_world(story)
+
+
+def test_hooks_run_after_the_start_and_before_the_stop() -> None:
+    async def story(world: World) -> None:
+        async with world.agent():
+            hooks = {"postStart": {"exec": {"command": ["begin"]}}, "preStop": {"exec": {"command": ["end"]}}}
+            await world.create(containers=[app(lifecycle=hooks)])
+            await world.until(is_ready)
+            assert [handler["exec"]["command"] for _, handler in world.prober.asked] == [["begin"]]
+            await world.admin.delete(POD, "default", "web")
+            await world.until_gone()
+            assert [handler["exec"]["command"] for _, handler in world.prober.asked] == [["begin"], ["end"]]
+
+    in_world(story)
+
+
+def test_a_slow_pre_stop_hook_is_not_waited_for_longer_than_the_grace_period() -> None:
+    async def story(world: World) -> None:
+        async with world.agent():
+            hooks = {"preStop": {"sleep": {"seconds": 600}}}
+            await world.create(containers=[app(lifecycle=hooks)], terminationGracePeriodSeconds=10)
+            await world.until(is_ready)
+            began = world.clock.now()
+            await world.admin.delete(POD, "default", "web")
+            await world.until_gone()
+            assert timedelta(seconds=9) < world.clock.now() - began < timedelta(seconds=12)
+
+    in_world(story)
+
+
+def test_a_pull_is_given_up_when_the_pod_is_deleted() -> None:
+    async def story(world: World) -> None:
+        async with world.agent():
+            await world.create(containers=[app(image="registry.example/new:2")])
+            await world.until(lambda p: waiting_reason(p) == "ImagePullBackOff")
+            await world.admin.delete(POD, "default", "web")
+            await world.until_gone(seconds=5)
+            assert world.runtime.containers == {}
+
+    in_world(story)
+
+
+def test_config_map_volumes_follow_their_config_map() -> None:
+    async def story(world: World) -> None:
+        settings = {"metadata": {"name": "settings", "namespace": "default"}, "data": {"COLOR": "blue"}}
+        await world.admin.create(CONFIG_MAP, settings)
+        async with world.agent():
+            mount = {"name": "config", "mountPath": "/config"}
+            volume = {"name": "config", "configMap": {"name": "settings"}}
+            created = await world.create(containers=[app(volumeMounts=[mount])], volumes=[volume])
+            await world.until(is_ready)
+            shown = world.folder / "pods" / created["metadata"]["uid"] / "volumes" / "config" / "COLOR"
+            assert shown.read_text() == "blue"
+            await world.admin.patch(CONFIG_MAP, "default", "settings", {"data": {"COLOR": "red"}})
+            await world.clock.sleep(65)
+            assert shown.read_text() == "red"
+
+    in_world(story)
+
+
+def test_a_deletion_that_was_seen_is_not_forgotten_without_the_api() -> None:
+    async def story(world: World) -> None:
+        async with world.agent():
+            await world.create(containers=[app(command=["stubborn"])], terminationGracePeriodSeconds=60)
+            await world.until(is_ready)
+            await world.admin.delete(POD, "default", "web")
+            await world.clock.sleep(5)
+            world.client.is_on = False
+        async with world.agent():
+            await world.clock.sleep(70)
+            assert world.runtime.containers == {}
+            world.client.is_on = True
+            await world.until_gone()
+
+    in_world(story)
+
+
+def test_a_name_that_is_used_again_at_once_is_two_pods() -> None:
+    async def story(world: World) -> None:
+        async with world.agent():
+            first = await world.create(containers=[app(command=["stubborn"])], terminationGracePeriodSeconds=20)
+            await world.until(is_ready)
+            await world.admin.delete(POD, "default", "web", grace_seconds=0)
+            second = await world.create()
+            pod = await world.until(is_ready, seconds=5)
+            assert pod["metadata"]["uid"] == second["metadata"]["uid"] != first["metadata"]["uid"]
+            await world.clock.sleep(30)
+            assert {c.owner.pod_uid for c in world.runtime.containers.values()} == {second["metadata"]["uid"]}
+            assert is_ready(await world.get())
 
     in_world(story)

@@ -122,6 +122,7 @@ async def _clean(node: str) -> None:
     async with DockerRuntime(node=node) as runtime:
         for entry in await runtime.list():
             await runtime.remove(entry.id)
+            await runtime.remove_volume(f"iacorch-{entry.pod_uid}-memory")
 
 
 def shell(script: str, name: str = "app", **fields: Any) -> dict[str, Any]:
