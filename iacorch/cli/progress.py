@@ -29,6 +29,7 @@ _SIGNS: Final = {
     Op.REFRESH: (">", "cyan", "read"),
     Op.SAME: (" ", "white", "unchanged"),
 }
+_MAKING: Final = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE)
 _SHOWN: Final = 6
 
 
@@ -90,14 +91,14 @@ class PlainProgress:
         if _quiet(event, self._debug):
             return
         match event:
-            case ResourcePre(urn=urn, type=type_, op=op) if op in (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE):
-                if not _component(type_):
-                    self.line(f"  . {op} {label(urn)}")
+            case ResourcePre():
+                if event.op in _MAKING and self._title != "preview" and not _component(event.type):
+                    self.line(f"  . {event.op} {label(event.urn)}")
             case ResourceDone(op=Op.SAME | Op.REFRESH, error=""):
                 pass
             case ResourceDone():
                 sign, colour, _ = _SIGNS[event.op]
-                text = f"  {sign} {label(event.urn)}  {describe(event)}"
+                text = f"  {sign} {label(event.urn)}  {describe(event, planned=self._title == 'preview')}"
                 self.line(click.style(f"  ! {text.strip()}", fg="red") if event.error else click.style(text, fg=colour))
             case Diagnostic(severity=severity, message=message, urn=urn):
                 about = f"{label(urn)}: " if urn else ""
@@ -111,7 +112,7 @@ class PlainProgress:
         click.echo(text)
 
     def finish(self, result: Result, *, show_secrets: bool) -> None:
-        self.line(f"{summary(result)} in {result.seconds:.1f} s")
+        self.line(f"{summary(result, planned=self._title == 'preview')} in {result.seconds:.1f} s")
         if result.outputs:
             self.line("outputs:")
             width = max(len(key) for key in result.outputs)
@@ -175,11 +176,11 @@ def label(urn: str) -> str:
     return f"{parts[2].rpartition('$')[2].rpartition(':')[2]} {parts[3]}"
 
 
-def describe(event: ResourceDone) -> str:
-    """What happened, what differed, how long."""
+def describe(event: ResourceDone, *, planned: bool = False) -> str:
+    """What happened (or would: `planned`), what differs, how long it took."""
     if event.error:
         return f"{event.op} failed after {event.seconds:.1f} s: {event.error}"
-    words = [_SIGNS[event.op][2]]
+    words = [str(event.op) if planned else _SIGNS[event.op][2]]
     if event.changes:
         shown = [f"{c.path}{' (replaces)' if c.replaces else ''}" for c in event.changes[:_SHOWN]]
         more = len(event.changes) - len(shown)
@@ -189,9 +190,10 @@ def describe(event: ResourceDone) -> str:
     return " ".join(words)
 
 
-def summary(result: Result) -> str:
+def summary(result: Result, *, planned: bool = False) -> str:
     """The counts in one line."""
-    parts = [f"{n} {_SIGNS[op][2]}" for op in Op if (n := result.changes.get(op, 0))]
+    words = {op: f"to {op}" if planned and op in _MAKING else _SIGNS[op][2] for op in Op}
+    parts = [f"{n} {words[op]}" for op in Op if (n := result.changes.get(op, 0))]
     return ", ".join(parts) or "nothing to do"
 
 

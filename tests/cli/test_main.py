@@ -109,6 +109,10 @@ def test_lines_say_what_happened_to_what_and_how_long() -> None:
     assert describe(failed) == "create failed after 0.5 s: no room"
 
 
+def test_a_preview_says_what_would_be() -> None:
+    assert summary(Result({Op.SAME: 1, Op.DELETE: 2}, {}, 1.0), planned=True) == "1 unchanged, 2 to delete"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

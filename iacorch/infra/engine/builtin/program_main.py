@@ -38,6 +38,12 @@ class Engine:
     def Log(self, request: Any) -> Any:  # noqa: N802 the protocol's name
         return self._stub.Log(request) if request.severity != self._debug else None
 
+    def trace(self, text: str) -> None:
+        """Send what is shown only to those who debug."""
+        from pulumi.runtime.proto import engine_pb2
+
+        self._stub.Log(engine_pb2.LogRequest(severity=self._debug, message=text))
+
 
 def main() -> int:
     import pulumi
@@ -49,13 +55,14 @@ def main() -> int:
         return 0  # the engine gave up before it came to the program
     order = json.loads(line)
     program = order["program"]
+    engine = Engine(order["monitor"])
     pulumi.runtime.set_all_config(order["config"], order["secret_keys"])
     pulumi.runtime.configure(
         pulumi.runtime.Settings(
             project=order["project"],
             stack=order["stack"],
             monitor=order["monitor"],
-            engine=Engine(order["monitor"]),
+            engine=engine,
             parallel=order["parallel"],
             dry_run=order["dry_run"],
             organization="organization",
@@ -78,6 +85,7 @@ def main() -> int:
         pulumi.log.error(str(error))
         return EXIT_TOLD
     except Exception as error:  # noqa: BLE001 the outermost handler of a foreign program
+        engine.trace(traceback.format_exc())
         pulumi.log.error(_describe(error, program))
         return EXIT_TOLD
     finally:
@@ -89,10 +97,10 @@ def main() -> int:
 
 
 def _describe(error: Exception, program: str) -> str:
-    """The error in one line, then where in the user's own code; the whole trace goes to stderr."""
-    traceback.print_exc()
+    """The error in one line, then where in the user's own code."""
     home = os.path.abspath(program if os.path.isdir(program) else os.path.dirname(program))
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if os.path.abspath(f.filename).startswith(home)]
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in trace if f.filename[0] != "<" and os.path.abspath(f.filename).startswith(home)]
     if isinstance(error, SyntaxError):
         frames = []
     lines = [f"{type(error).__name__}: {error}"]
