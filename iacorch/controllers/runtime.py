@@ -22,9 +22,9 @@ from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client
 from iacorch.client.informers import Informers
-from iacorch.client.recorder import Recorder
+from iacorch.client.recorder import WARNING, Recorder
 from iacorch.controllers.actions import Action, Create, Delete, Key, Patch, Plan, Replace, Say
-from iacorch.errors import AlreadyExists, ApiError, Conflict, NotFound
+from iacorch.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.queue import WorkQueue
@@ -150,6 +150,7 @@ class Runner:
             self.queue.retry(key)
         except ApiError as error:
             pause = self.queue.retry(key)
+            self._tell(key, error)
             log.warning(
                 "reconcile failed",
                 controller=self.controller.name,
@@ -163,6 +164,12 @@ class Runner:
                 self.queue.add(key)
             elif plan.again_seconds is not None:
                 self.queue.add_after(key, plan.again_seconds)
+
+    def _tell(self, key: Key, error: ApiError) -> None:
+        """A refusal is shown on the object that was worked on: its user can do something about it, unlike an outage."""
+        about = self._informers.of(self.controller.watches[0].kind).get(*key)
+        if about is not None and isinstance(error, BadRequest | Forbidden | Invalid | TooLarge):
+            self._recorder.record(about, WARNING, "ReconcileFailed", error.message)
 
     async def _caught_up(self, key: Key) -> bool:
         """Whether the informers have seen what the last pass wrote."""
