@@ -19,6 +19,8 @@ from iacorch.api.objects import Object
 from iacorch.kit import limits
 
 DEFAULT_GRACE_SECONDS: Final = 30
+MAYBE_ATTACHED: Final = "?"
+"""In place of a sandbox's ID: an agent that was here before may have put the pod on the network."""
 
 
 class ProbeKind(StrEnum):
@@ -52,7 +54,7 @@ class Observed:
 
     containers: tuple[ContainerState, ...] = ()
     attached_sandbox: str = ""
-    """The sandbox whose network stands."""
+    """The sandbox whose network stands; empty when the pod is not on the network, or `MAYBE_ATTACHED`."""
     pod_ip: str = ""
     host_ip: str = ""
     volumes_ready: bool = False

@@ -7,6 +7,7 @@ lifecycle page of its documentation.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -189,6 +190,20 @@ def _duration(seconds: float) -> str:
     """As Go prints it: `10s`, `1m20s`, `5m0s`."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def new_backoffs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """The messages of containers that began to wait for another attempt."""
+    for section in ("initContainerStatuses", "containerStatuses"):
+        waited = {entry["name"] for entry in before.get(section) or () if _backoff(entry)}
+        for entry in after.get(section) or ():
+            if entry["name"] not in waited and (message := _backoff(entry)):
+                yield message
+
+
+def _backoff(entry: Mapping[str, Any]) -> str:
+    waiting = (entry.get("state") or {}).get("waiting") or {}
+    return str(waiting.get("message", "")) if str(waiting.get("reason", "")).endswith("BackOff") else ""
 
 
 # The pod

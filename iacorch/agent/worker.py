@@ -11,7 +11,7 @@ journal keeps the pod. A worker that starts on a pod that runs already looks fir
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from iacorch.agent.environment import ConfigMissing, Facts, Sources
 from iacorch.agent.journal import Journal
 from iacorch.agent.network.contract import PodNetwork, SandboxGone
 from iacorch.agent.observed import (
+    MAYBE_ATTACHED,
     AttachNetwork,
     CleanUp,
     CreateSandbox,
@@ -57,7 +58,7 @@ from iacorch.agent.runtime.contract import (
     Phase,
     Runtime,
 )
-from iacorch.agent.status import OWN_CONDITIONS
+from iacorch.agent.status import OWN_CONDITIONS, new_backoffs
 from iacorch.agent.volumes.payload import references
 from iacorch.agent.volumes.pod import MESSAGE_BYTES, PodVolumes
 from iacorch.api import objects
@@ -107,7 +108,7 @@ class Worker:
         self._pull: asyncio.Timeout | None = None
         self._volumes = PodVolumes(node.pods_folder / objects.uid(pod))
         self._pod_ip = pod_ip
-        self._attached_sandbox = ""
+        self._attached_sandbox = MAYBE_ATTACHED
         self._is_removed = self._is_cleaned = self._volumes_ready = False
         self._ending_since = node.clock.now() if objects.is_deleting(pod) else None
         self._images: dict[str, ImageState] = {}
@@ -279,7 +280,7 @@ class Worker:
         if status == self._last_status() and (self._status is not None or status == objects.status(self.pod)):
             self._status = status
             return
-        for message in _new_backoffs(self._last_status(), status):
+        for message in new_backoffs(self._last_status(), status):
             self._event("BackOff", message, warning=True)
         self._status = status
         self.node.journal.put({**self.pod, "status": status})
@@ -505,17 +506,3 @@ class Worker:
             pause = min(pause * 2, limits.INFORMER_BACKOFF_MAX_SECONDS)
         self.node.reporter.forget(objects.uid(self.pod))
         self.node.journal.remove(objects.uid(self.pod))
-
-
-def _new_backoffs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """The messages of containers that began to wait for another attempt."""
-    for section in ("initContainerStatuses", "containerStatuses"):
-        waited = {entry["name"] for entry in before.get(section) or () if _backoff(entry)}
-        for entry in after.get(section) or ():
-            if entry["name"] not in waited and (message := _backoff(entry)):
-                yield message
-
-
-def _backoff(entry: Mapping[str, Any]) -> str:
-    waiting = (entry.get("state") or {}).get("waiting") or {}
-    return str(waiting.get("message", "")) if str(waiting.get("reason", "")).endswith("BackOff") else ""

@@ -532,3 +532,41 @@ def test_a_name_that_is_used_again_at_once_is_two_pods() -> None:
             assert is_ready(await world.get())
 
     in_world(story)
+
+
+def reboot(world: World) -> None:
+    for container in list(world.runtime.containers.values()):
+        if container.is_running:
+            world.runtime.crash(container.id, 137)
+
+
+def test_after_a_reboot_everything_runs_again_at_its_address() -> None:
+    async def story(world: World) -> None:
+        async with world.agent():
+            await world.create(initContainers=[app("first", command=["after", "1", "0"])])
+            before = await world.until(is_ready)
+        reboot(world)
+        async with world.agent():
+            after = await world.until(lambda p: restarts(p) == 1 and is_ready(p))
+            assert after["status"]["podIP"] == before["status"]["podIP"]
+            assert after["status"]["startTime"] == before["status"]["startTime"]
+
+    in_world(story)
+
+
+def test_a_pod_that_moved_away_during_a_reboot_leaves_nothing_behind() -> None:
+    async def story(world: World) -> None:
+        async with world.agent():
+            await world.create()
+            await world.until(is_ready)
+        reboot(world)
+        await world.admin.delete(POD, "default", "web", grace_seconds=0)
+        world.client.is_on = False
+        async with world.agent():
+            await world.clock.sleep(1)
+            world.client.is_on = True
+            await world.clock.sleep(60)
+            assert world.runtime.containers == {}
+            assert world.network.attachments == {}
+
+    in_world(story)
