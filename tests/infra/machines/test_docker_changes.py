@@ -91,3 +91,9 @@ def test_sizes_and_durations_are_translated() -> None:
     body = container_spec.create_body(inputs, labels={})
     assert body["HostConfig"]["Memory"] == 64 * 1024 * 1024
     assert body["Healthcheck"]["Interval"] == 90 * 10**9
+
+
+def test_open_system_paths_become_empty_lists() -> None:
+    options = ["seccomp=unconfined", "systempaths=unconfined"]
+    host = container_spec.create_body({"image": "i", "securityOpts": options}, labels={})["HostConfig"]
+    assert (host["SecurityOpt"], host["MaskedPaths"], host["ReadonlyPaths"]) == (["seccomp=unconfined"], [], [])

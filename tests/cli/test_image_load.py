@@ -1,0 +1,38 @@
+"""Which machines images are copied to: from a stack's outputs, before anything is entered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from iacorch.cli.image_load import targets_of
+from iacorch.errors import ConfigError
+
+OUTPUTS: dict[str, Any] = {"nodes": {"a": {"address": "10.0.0.1"}, "b": {"address": "10.0.0.2"}}, "ssh_key": "KEY"}
+
+
+@pytest.mark.parametrize(
+    ("only", "hosts"),
+    [
+        pytest.param([], {"a": "10.0.0.1", "b": "10.0.0.2"}, id="all of them"),
+        pytest.param(["b"], {"b": "10.0.0.2"}, id="the named one"),
+    ],
+)
+def test_nodes_come_from_the_outputs(only: list[str], hosts: dict[str, str]) -> None:
+    targets = targets_of(OUTPUTS, only)
+    assert {name: target.host for name, target in targets.items()} == hosts
+    assert {target.private_key for target in targets.values()} == {"KEY"}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "only", "said"),
+    [
+        pytest.param({}, [], "exports no `nodes`", id="a stack before its first up"),
+        pytest.param({**OUTPUTS, "ssh_key": None}, [], "exports no `nodes`", id="no key"),
+        pytest.param(OUTPUTS, ["c"], "no node c; there are a, b", id="unknown node"),
+    ],
+)
+def test_what_will_not_do_is_said(outputs: dict[str, Any], only: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        targets_of(outputs, only)
