@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import iacorch
 from iacorch.infra.bootstrap import sources
 from iacorch.infra.bootstrap.errors import BundleFailed
 from iacorch.infra.bootstrap.plan import BundleKind
@@ -62,6 +63,17 @@ async def build(
 ) -> Bundle:
     """The bundle, from the cache if nothing changed. Several builders at once agree. Raises BundleFailed."""
     return await asyncio.to_thread(_build, kind, python, arch, cache or cache_directory(), package)
+
+
+def release(package: Path = sources.PACKAGE) -> str:
+    """What tells one build of the daemons from another, on whichever machine: the version and a hash of the content.
+
+    Raises BundleFailed when the locked requirements are missing.
+    """
+    requirements = sources.directory("requirements")
+    locked = [(requirements / name).read_bytes() for name in sorted(_REQUIREMENTS.values())]
+    digest = _digest(_FORMAT, *locked, *(part for file in read_package(package) for part in file))
+    return f"{iacorch.__version__}+{digest[:12]}"
 
 
 def cache_directory() -> Path:

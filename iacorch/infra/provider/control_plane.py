@@ -24,7 +24,7 @@ from iacorch.infra.bootstrap.plan import (
 from iacorch.infra.bootstrap.ssh import SshSession
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN, has_unknown
 from iacorch.infra.provider import cluster
-from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, SEEN, Machines, seen, target_of
+from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
 from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, words
 from iacorch.kit import limits
@@ -36,6 +36,7 @@ SPEC = ResourceSpec(
     inputs=(
         CONNECTION,
         MACHINE_ID,
+        RELEASE,
         Property("port", "integer", "Port of the API.", default=6443),
         Property("advertise", "string", "HOST:PORT under which nodes reach the API; by default the machine's host."),
         Property("endpoint", "string", "HOST:PORT under which people reach the API, for example a published port."),
@@ -73,7 +74,8 @@ class ControlPlanes:
     def complete(self, inputs: Properties, *, urn: str) -> dict[str, Any]:
         host, port = (inputs.get("connection") or {}).get("host"), inputs.get("port", 6443)
         advertise = inputs.get("advertise") or (UNKNOWN if has_unknown([host, port]) else f"{host}:{port}")
-        return {**inputs, "advertise": advertise, "endpoint": inputs.get("endpoint") or advertise}
+        endpoint = inputs.get("endpoint") or advertise
+        return {**inputs, "advertise": advertise, "endpoint": endpoint, "release": self._machines.release}
 
     def check(self, inputs: Properties) -> Sequence[Failure]:
         failures = []

@@ -50,6 +50,11 @@ MACHINE_ID: Final = Property(
     "is a replacement.",
     replaces=True,
 )
+RELEASE: Final = Property(
+    "release",
+    "string",
+    "The build of iacorch to install, filled in by the provider: its own. Another one updates.",
+)
 SEEN: Final = (
     Property("hostKeys", "string", "The host's SSH keys, pinned when it was first reached."),
     Property("os", "string", "The operating system that was found."),
@@ -104,8 +109,11 @@ def seen(found: Facts | None, unit: str, state: Properties, *, host_keys: str = 
 class Machines:
     """The edge to machines. `cache` is where bundles are kept, `package` what they carry (tests bring their own)."""
 
-    def __init__(self, clock: Clock, *, cache: Path | None = None, package: Path | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, release: str = "", cache: Path | None = None, package: Path | None = None
+    ) -> None:
         self.clock = clock
+        self.release = release
         self._cache, self._package = cache, package
         self._building = asyncio.Lock()  # machines that are made at once need the same bundle: build it once
 

@@ -16,6 +16,7 @@ from importlib import metadata
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
+from iacorch.infra.bootstrap import bundle
 from iacorch.infra.provider.control_plane import ControlPlanes
 from iacorch.infra.provider.machine import Machines
 from iacorch.infra.provider.manifest import Manifests
@@ -44,7 +45,7 @@ async def serve(engine_address: str) -> None:
     async with connected(engine_address) as (log, engine_lost):
         if engine_lost is not None:
             engine_lost.add_done_callback(lambda _: ended.set())
-        machines = Machines(clock)
+        machines = Machines(clock, release=bundle.release())
         resources: list[Resource] = [SshKeys(), ControlPlanes(machines, SystemIds()), Nodes(machines), Manifests(clock)]
         provider = Provider(metadata.version("iacorch"), resources, log.teller)
         server = grpc.aio.server(

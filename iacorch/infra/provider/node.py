@@ -18,7 +18,7 @@ from iacorch.infra.bootstrap.plan import AGENT_UNIT, NodeConfig, node_ip, plan_n
 from iacorch.infra.bootstrap.ssh import SshTarget
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.provider import cluster
-from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, SEEN, Machines, seen, target_of
+from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
 from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, name_of, words
 from iacorch.kit import limits
@@ -30,6 +30,7 @@ SPEC = ResourceSpec(
         Property("nodeName", "string", "The node's name; by default the resource's name.", replaces=True),
         CONNECTION,
         MACHINE_ID,
+        RELEASE,
         Property("server", "string", "URL of the API as the node reaches it.", required=True),
         Property("caCert", "string", "The CA of the API (PEM).", required=True, replaces=True),
         Property("joinToken", "string", "Lets the machine join.", required=True, secret=True),
@@ -61,7 +62,7 @@ class Nodes:
         self._clock = machines.clock
 
     def complete(self, inputs: Properties, *, urn: str) -> dict[str, Any]:
-        return {"nodeName": name_of(urn).lower(), **inputs}
+        return {"nodeName": name_of(urn).lower(), **inputs, "release": self._machines.release}
 
     def check(self, inputs: Properties) -> Sequence[Failure]:
         failures = []

@@ -63,3 +63,12 @@ async def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, package: 
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleFailed, match="cannot be written"):
         await bundle.build("agent", python=(3, 11), arch="x86_64", cache=tmp_path / "file", package=package)
+
+
+def test_a_release_follows_the_content_on_every_machine(package: Path) -> None:
+    before = bundle.release(package)
+    assert bundle.release(package) == before
+    (package / "cli" / "main.py").write_text("not carried")
+    assert bundle.release(package) == before
+    (package / "api" / "data.json").write_text("{}")
+    assert bundle.release(package) != before

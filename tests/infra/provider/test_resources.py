@@ -11,6 +11,7 @@ from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.provider.control_plane import ControlPlanes, reached_at
 from iacorch.infra.provider.machine import Machines
 from iacorch.infra.provider.node import Nodes
+from iacorch.infra.provider.properties import differences
 from iacorch.infra.provider.resource import token_of
 from iacorch.infra.provider.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
@@ -28,6 +29,13 @@ def test_a_token_is_the_same_for_every_try() -> None:
 def test_a_node_is_named_after_its_resource() -> None:
     assert NODES.complete({}, urn=URN)["nodeName"] == "worker-1"
     assert NODES.complete({"nodeName": "a"}, urn=URN)["nodeName"] == "a"
+
+
+def test_another_build_of_iacorch_is_an_update_of_what_runs_it() -> None:
+    newer = Nodes(Machines(SystemClock(), release="0.2.0+abc"))
+    inputs = {**newer.complete({}, urn=URN), "connection": {}}
+    (difference,) = differences(NODES.spec, old_inputs={**inputs, "release": "0.1.0+def"}, state={}, inputs=inputs)
+    assert (difference.path, difference.replaces) == ("release", False)
 
 
 @pytest.mark.parametrize(
