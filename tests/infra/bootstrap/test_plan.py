@@ -76,6 +76,10 @@ def test_a_machine_that_cannot_become_a_node_is_refused_by_name(changed: dict[st
         pytest.param({"clock_offset_seconds": 30.0}, id="clock at the limit"),
         pytest.param({"ports": frozenset({("tcp", 8472)})}, id="same number, other protocol"),
         pytest.param({"installation": OURS, "ports": frozenset({("udp", 8472)})}, id="we hold the port"),
+        pytest.param(
+            {"installation": replace(OURS, units={"iacorch-agent": "failed"}), "ports": frozenset({("udp", 8472)})},
+            id="what a stopped agent left holds the port",
+        ),
         pytest.param({"installation": OURS, "free_bytes": {"/opt": 0}}, id="installed already"),
         pytest.param({"os_id": "linuxmint", "os_like": ("ubuntu", "debian")}, id="a relative of Debian"),
     ],
