@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fleet import Fleet, NotHappened, condition, wait_for
+from fleet import ROOT, Fleet, NotHappened, condition, wait_for
 from traffic import Traffic
 
 #: Promises, in seconds. The work of a slow machine is in them; the measured times are printed.
@@ -68,6 +68,10 @@ def bring_node_back(fleet: Fleet) -> None:
 
 
 def roll_out(fleet: Fleet) -> None:
+    image = ("examples/visits", "iacorch/visits:v2", "--build-arg", "VERSION=v2")
+    # the label by which `make down` knows what was built for this checkout
+    fleet.iacorch("image", "build", *image, "--label", f"dev.iacorch.clone={ROOT}")
+    fleet.iacorch("image", "load", "iacorch/visits:v2")
     with Traffic(fleet.address) as traffic:
         fleet.kubectl("set", "image", "deployment/web", "web=iacorch/visits:v2")
         print(indented(fleet.kubectl("rollout", "status", "deployment/web", timeout_seconds=ROLLED)), flush=True)
