@@ -63,22 +63,13 @@ class World:
         return await until(lambda: self.runtime.inspect(container_id), lambda state: state.phase is Phase.EXITED)
 
     async def ended_by_signals(self, container_id: str) -> ContainerState:
-        """A shell that has just started ignores the signal until it has come to its trap: send it until it is heard."""
+        """A process that has just started ignores the signal until it has its trap: send it until it is heard."""
 
         async def told_again() -> ContainerState:
             await self.runtime.signal(container_id)
             return await self.runtime.inspect(container_id)
 
         return await until(told_again, lambda state: state.phase is Phase.EXITED)
-
-    async def told_to_end(self, container_id: str) -> ContainerState:
-        """Signal until it ends: a process that has only just started may not listen yet."""
-
-        async def tell() -> ContainerState:
-            await self.runtime.signal(container_id)
-            return await self.runtime.inspect(container_id)
-
-        return await until(tell, lambda state: state.phase is Phase.EXITED)
 
     async def clean(self) -> None:
         for entry in await self.runtime.list():
@@ -107,7 +98,7 @@ class RuntimeConformance:
 
     async def test_a_sandbox_ends_when_it_is_told_to(self, world: World) -> None:
         sandbox = await world.sandbox()
-        assert (await world.told_to_end(sandbox.id)).finished_at is not None
+        assert (await world.ended_by_signals(sandbox.id)).finished_at is not None
 
     async def test_a_container_keeps_its_owner_through_its_life(self, world: World) -> None:
         sandbox = await world.sandbox()
@@ -142,7 +133,7 @@ class RuntimeConformance:
     async def test_a_stop_signal_ends_a_container(self, world: World) -> None:
         container = await world.container(await world.sandbox(), world.programs.forever)
         await world.runtime.start(container)
-        await world.told_to_end(container)
+        await world.ended_by_signals(container)
 
     async def test_a_stubborn_container_is_killed(self, world: World) -> None:
         container = await world.container(await world.sandbox(), world.programs.stubborn)
