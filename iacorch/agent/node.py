@@ -187,10 +187,13 @@ class NodeKeeper:
         await self._informer.synced.wait()
         while True:
             node = self._informer.get("", self._machine.name)
-            if node is None:
-                await self._create_or_adopt()
-            else:
-                await self._write_status(node)
+            try:
+                if node is None:
+                    await self._create_or_adopt()
+                else:
+                    await self._write_status(node)
+            except ApiError as error:
+                log.info("the node's status was not written", error=error.message)
             await self._clock.sleep(limits.NODE_STATUS_SECONDS)
 
     async def _write_status(self, node: Object) -> None:
@@ -204,8 +207,11 @@ class NodeKeeper:
 
     async def _keep_lease(self) -> None:
         while True:
-            async with asyncio.timeout(limits.LEASE_CALL_SECONDS):
-                await self._renew()
+            try:
+                async with asyncio.timeout(limits.LEASE_CALL_SECONDS):
+                    await self._renew()
+            except (ApiError, TimeoutError) as error:
+                log.info("the lease was not renewed", error=str(error) or "no answer in time")
             await self._clock.sleep(limits.LEASE_RENEW_SECONDS)
 
     async def _renew(self) -> None:
