@@ -43,8 +43,8 @@ async def _resolve(deployment: Deployment, pending: Pending) -> None:
             deployment.listen(
                 Diagnostic(
                     Severity.WARNING,
-                    "its creation was interrupted and the provider does not find it; if it is there all the same, "
-                    "remove it by hand",
+                    "its creation was interrupted, and the provider does not find it by its name; "
+                    "it is asked to create it again",
                     wanted.urn,
                 )
             )

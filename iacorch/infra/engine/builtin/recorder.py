@@ -24,7 +24,11 @@ class Recorder:
         self, snapshot: Snapshot, encoder: Encoder, clock: Clock, *, salt: str, write: Callable[[bytes], None] | None
     ) -> None:
         self._loaded = snapshot.resources
-        self._base: dict[int, Resource] = {id(resource): resource for resource in snapshot.resources}
+        self._base: dict[int, Resource] = {}
+        self._place_of: dict[int, int] = {}
+        self._living: dict[str, int] = {}
+        for place, resource in enumerate(snapshot.resources):
+            self._set(place, resource)
         self._done: dict[str, Resource] = {}
         self._pending: dict[int, Pending] = dict(enumerate(snapshot.pending))
         self._tickets = len(snapshot.pending)
@@ -36,7 +40,7 @@ class Recorder:
 
     def find_old(self, urn: str) -> Resource | None:
         """The living resource that was there before and has not been dealt with."""
-        return next((r for r in self._base.values() if r.urn == urn and not r.delete), None)
+        return self._base[self._living[urn]] if urn in self._living else None
 
     def find(self, urn: str) -> Resource | None:
         """The resource as it is now."""
@@ -77,35 +81,34 @@ class Recorder:
         """Record a finished resource; `quietly` where it says nothing new, so that no write is needed for it."""
         self._done[resource.urn] = resource
         if instead_of is not None:
-            self._base.pop(self._key(instead_of), None)
+            self._set(self._place(instead_of), None)
         self._changes += 0 if quietly else 1
 
     def change_old(self, old: Resource, new: Resource | None) -> None:
         """Alter, or drop, a resource that has not been dealt with; it keeps its place."""
-        key = self._key(old)
-        if new is None:
-            self._base.pop(key)
-        else:
-            self._base[key] = new
+        self._set(self._place(old), new)
         self._changes += 1
 
     def adopt(self, resource: Resource) -> None:
         """Add a resource to the old ones: what a crash left behind."""
-        self._base[id(resource)] = resource
+        self._set(max(self._base, default=0) + 1, resource)
         self._loaded = (*self._loaded, resource)
         self._changes += 1
 
     def forget(self, urns: frozenset[str]) -> None:
         """Drop dependencies on resources that are gone."""
-        for key, r in self._base.items():
+        for place, r in list(self._base.items()):
             if r.needs() & urns:
                 deps = {k: tuple(d for d in v if d not in urns) for k, v in r.property_dependencies.items()}
-                self._base[key] = replace(
-                    r,
-                    dependencies=tuple(d for d in r.dependencies if d not in urns),
-                    property_dependencies=deps,
-                    deleted_with="" if r.deleted_with in urns else r.deleted_with,
-                    parent="" if r.parent in urns else r.parent,
+                self._set(
+                    place,
+                    replace(
+                        r,
+                        dependencies=tuple(d for d in r.dependencies if d not in urns),
+                        property_dependencies=deps,
+                        deleted_with="" if r.deleted_with in urns else r.deleted_with,
+                        parent="" if r.parent in urns else r.parent,
+                    ),
                 )
         self._changes += 1
 
@@ -131,8 +134,21 @@ class Recorder:
     def close(self) -> None:
         self._thread.shutdown(wait=True)
 
-    def _key(self, resource: Resource) -> int:
-        for key, candidate in self._base.items():
-            if candidate is resource:
-                return key
-        raise AssertionError(f"{resource.urn} is not among the old resources")
+    def _place(self, resource: Resource) -> int:
+        place = self._place_of.get(id(resource))
+        assert place is not None, f"{resource.urn} is not among the old resources"
+        return place
+
+    def _set(self, place: int, resource: Resource | None) -> None:
+        """Put a resource into its place among the old ones, or empty it, and keep both indices true."""
+        if (before := self._base.get(place)) is not None:
+            del self._place_of[id(before)]
+            if self._living.get(before.urn) == place:
+                del self._living[before.urn]
+        if resource is None:
+            self._base.pop(place, None)
+            return
+        self._base[place] = resource
+        self._place_of[id(resource)] = place
+        if not resource.delete:
+            self._living[resource.urn] = place
