@@ -201,6 +201,12 @@ def new_backoffs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
                 yield message
 
 
+def own_truth(status: Mapping[str, Any]) -> tuple[object, ...]:
+    """What others may have said in the agent's place: the phase, and the values of the conditions that are its own."""
+    conditions = {entry["type"]: entry["status"] for entry in status.get("conditions") or ()}
+    return (status.get("phase"), *(conditions.get(name) for name in OWN_CONDITIONS))
+
+
 def _backoff(entry: Mapping[str, Any]) -> str:
     waiting = (entry.get("state") or {}).get("waiting") or {}
     return str(waiting.get("message", "")) if str(waiting.get("reason", "")).endswith("BackOff") else ""

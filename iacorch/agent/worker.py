@@ -58,7 +58,7 @@ from iacorch.agent.runtime.contract import (
     Phase,
     Runtime,
 )
-from iacorch.agent.status import OWN_CONDITIONS, new_backoffs
+from iacorch.agent.status import OWN_CONDITIONS, new_backoffs, own_truth
 from iacorch.agent.volumes.payload import references
 from iacorch.agent.volumes.pod import MESSAGE_BYTES, PodVolumes
 from iacorch.api import objects
@@ -129,6 +129,9 @@ class Worker:
             self.node.journal.put({**pod, "status": self._last_status()})
         if objects.is_deleting(pod):
             self._begin_ending()
+        if self._status is not None and own_truth(objects.status(pod)) != own_truth(self._status):
+            # Somebody else wrote it, as the node controller does while this node is silent; or ours is on its way.
+            self.node.reporter.status(pod, self._status)
         self._wake.set()
 
     def removed(self) -> None:

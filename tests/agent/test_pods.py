@@ -570,3 +570,20 @@ def test_a_pod_that_moved_away_during_a_reboot_leaves_nothing_behind() -> None:
             assert world.network.attachments == {}
 
     in_world(story)
+
+
+def test_what_others_said_of_a_pod_while_its_node_was_silent_is_put_right() -> None:
+    async def story(world: World) -> None:
+        async with world.agent():
+            await world.create()
+            pod = await world.until(is_ready)
+            conditions = [
+                {**entry, "status": "False", "reason": "NodeLost"} if entry["type"] == "Ready" else entry
+                for entry in pod["status"]["conditions"]
+            ]
+            lost = {**pod, "status": {**pod["status"], "conditions": conditions}}
+            lost = await world.admin.update(POD, lost, subresource="status")
+            assert condition(lost, "Ready") == "False"
+            await world.until(is_ready)
+
+    in_world(story)

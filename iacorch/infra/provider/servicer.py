@@ -14,8 +14,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from google.rpc import status_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from iacorch.errors import EngineError, IacorchError
 from iacorch.infra.machines.docker_provider import wire

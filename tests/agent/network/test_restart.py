@@ -31,6 +31,7 @@ def fleet(started: Fleet) -> Fleet:
     agent.ask("put", objects=[node.object() for node in started.nodes])
     agent.ask("put", objects=[service(), slice_of("web", (started.addresses["c"], "node-2"))])
     started.nodes[0].wait_ready()
+    agent.ask("sync", pod_uids=["uid-a"])  # pods that a test before this one attached are gone
     wanted = [f"c {started.addresses['a']}"]
     assert eventually(lambda: started.pods["a"].ask("tcp", address=VIP, port=80), wanted.__eq__) == wanted
     return started

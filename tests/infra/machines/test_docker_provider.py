@@ -12,8 +12,7 @@ from typing import Any
 import aiodocker
 import grpc
 import pytest
-from google.rpc import status_pb2
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from iacorch.infra.machines.docker_provider import wire
 from tests.agent import busybox

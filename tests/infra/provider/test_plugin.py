@@ -145,7 +145,7 @@ async def test_a_half_made_resource_keeps_its_id_and_what_is_known() -> None:
 
 
 def status_of(data: bytes) -> Any:
-    from google.rpc import status_pb2
+    from pulumi.runtime.proto import status_pb2
 
     return status_pb2.Status.FromString(data)
 
