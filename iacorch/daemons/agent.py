@@ -12,12 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
@@ -43,6 +42,7 @@ from iacorch.agent.worker import Node
 from iacorch.client.config import Endpoint
 from iacorch.client.contract import Client
 from iacorch.client.http import HttpClient
+from iacorch.daemons.process import notify, only_one, set_up_logging
 from iacorch.errors import ConfigError, IacorchError, RuntimeFailed
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock, SystemClock
@@ -78,7 +78,7 @@ MakeNetwork = Callable[[Settings, Client, Clock], RunningNetwork]
 
 def main() -> None:
     arguments = _parser().parse_args()
-    _set_up_logging(arguments.log_level)
+    set_up_logging(arguments.log_level)
     os.umask(0o022)  # volumes are read by users other than root
     try:
         settings = Settings(
@@ -92,7 +92,7 @@ def main() -> None:
             taints=_taints(arguments.taints),
             docker_socket=arguments.docker_socket,
         )
-        with _only_one(settings.data_dir):
+        with only_one(settings.data_dir, "iacorch-agent"):
             is_to_start_over = asyncio.run(serve(settings))
     except IacorchError as error:
         print(f"iacorch-agent: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)  # noqa: T201 - the last words of a command
@@ -114,7 +114,7 @@ async def serve(settings: Settings) -> bool:
         work = tasks.spawn(_serve_until_renewed(settings, clock))
         await asyncio.wait({stopped, work}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
-            _notify("STOPPING=1")
+            notify("STOPPING=1")
         return not stopping.is_set()
 
 
@@ -126,7 +126,7 @@ async def _serve_until_renewed(settings: Settings, clock: Clock) -> None:
     if identity.is_new:
         return
     async with running(settings, identity.endpoint, clock):
-        _notify("READY=1")
+        notify("READY=1")
         while clock.now() < identity.renew_at:
             await clock.sleep(limits.CERTIFICATE_CHECK_SECONDS)
         await join.identity(joining, clock, renew=True)
@@ -272,54 +272,6 @@ def _taints(text: str) -> tuple[dict[str, str], ...]:
             )
         taints.append({"key": name, "effect": effect} | ({"value": value} if value else {}))
     return tuple(taints)
-
-
-# The process
-
-
-@contextlib.contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory. Raises ConfigError when another agent does."""
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"{data_dir} cannot be used: {error.strerror}", where="--data-dir") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise ConfigError(f"another agent uses {data_dir}", where="--data-dir") from error
-    finally:
-        os.close(descriptor)
-
-
-def _notify(state: str) -> None:
-    """Tell systemd, where it started us."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        try:
-            notifier.sendto(state.encode(), address)
-        except OSError as error:
-            log.warning("systemd does not listen", error=str(error))
-
-
-def _set_up_logging(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 if __name__ == "__main__":

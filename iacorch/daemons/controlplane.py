@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import gc
-import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import structlog
 from iacorch import controllers, scheduler
 from iacorch.client.config import Endpoint, kubeconfig
 from iacorch.client.informers import Informers
+from iacorch.daemons.process import notify, only_one, set_up_logging
 from iacorch.errors import ConfigError, IacorchError
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
@@ -79,14 +78,14 @@ def main(
     no_controllers: bool,
 ) -> None:
     """Run an iacorch control plane."""
-    _set_up_logging(log_level)
+    set_up_logging(log_level)
     try:
         host, port = _split_address(listen, "--listen")
         token = _read_token(join_token_file) if join_token_file else ""
         settings = Settings(
             data_dir, host, port, advertise, kubeconfig_path, tls_sans, token, controllers=not no_controllers
         )
-        with _only_one(data_dir):
+        with only_one(data_dir, "iacorchd"):
             asyncio.run(serve(settings))
     except IacorchError as error:
         click.echo(f"iacorchd: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
@@ -101,9 +100,9 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     async with running(settings):
         _collect_rarely()
-        _notify("READY=1")
+        notify("READY=1")
         await stopping.wait()
-        _notify("STOPPING=1")
+        notify("STOPPING=1")
 
 
 @contextlib.asynccontextmanager
@@ -202,65 +201,11 @@ def _read_token(path: Path) -> str:
     return token
 
 
-@contextlib.contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory. Raises ConfigError when another process does."""
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"{data_dir} cannot be used: {error.strerror}", where="--data-dir") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            raise ConfigError(
-                f"{data_dir} is in use by another iacorchd (process {holder})",
-                where="--data-dir",
-                hint="stop that one first, or name another directory",
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _collect_rarely() -> None:
     """Requests make and drop many small dicts and no cycles: look for cycles less often, and never in what is there."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _notify(state: str) -> None:
-    """Tell systemd, where it started us."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        try:
-            notifier.sendto(state.encode(), address)
-        except OSError as error:
-            log.warning("systemd does not listen", error=str(error))
-
-
-def _set_up_logging(level: str) -> None:
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ async def test_a_pod_with_everything_runs(site: Site) -> None:
         SECRET, {"metadata": {"name": "key", "namespace": "default"}, "data": {"token": "czNjcmV0"}}
     )
     script = (
-        "echo color=$COLOR pod=$POD_NAME; cat /config/COLOR /secret/token; echo; id -u; cat /work/from-init;"
+        "echo color=$COLOR pod=$POD_NAME; cat /config/COLOR /secret/token; echo; id -u; cat /pad/from-init;"
         "cat /etc/hosts | grep web; echo done; " + FOREVER
     )
     app = shell(
@@ -167,14 +167,14 @@ async def test_a_pod_with_everything_runs(site: Site) -> None:
         volumeMounts=[
             {"name": "config", "mountPath": "/config"},
             {"name": "secret", "mountPath": "/secret"},
-            {"name": "work", "mountPath": "/work"},
+            {"name": "work", "mountPath": "/pad"},
             {"name": "memory", "mountPath": "/memory"},
         ],
         securityContext={"runAsUser": 1000, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True},
         resources={"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "32Mi"}},
         readinessProbe={"exec": {"command": ["/bin/ls", "/config/COLOR"]}, "periodSeconds": 1},
     )
-    init = shell("echo initialized > /work/from-init", "init", volumeMounts=[{"name": "work", "mountPath": "/work"}])
+    init = shell("echo initialized > /pad/from-init", "init", volumeMounts=[{"name": "work", "mountPath": "/pad"}])
     async with site.agent():
         await site.create(
             containers=[app],

@@ -41,6 +41,7 @@ from iacorch.agent.runtime.contract import (
     RuntimeInfo,
     SandboxSpec,
 )
+from iacorch.agent.runtime.docker_logs import Entries
 from iacorch.errors import RuntimeFailed
 from iacorch.kit import limits
 
@@ -212,9 +213,32 @@ class DockerRuntime:
             query["tail"] = str(options.tail_lines)
         if options.since is not None:
             query["since"] = f"{options.since.timestamp():.6f}"
-        path = f"containers/{container_id}/logs"
-        async with self._raw("read the logs of", container_id, path, query, endless=True) as response:
+        if options.follow and not state.tty:
+            yield self._followed(container_id, query, with_timestamps=options.timestamps)
+            return
+        async with self._log(container_id, query) as response:
             yield _plain(response) if state.tty else _demultiplexed(response)
+
+    def _log(
+        self, container_id: str, query: Mapping[str, str]
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        path = f"containers/{container_id}/logs"
+        return self._raw("read the logs of", container_id, path, query, endless=True)
+
+    async def _followed(
+        self, container_id: str, query: Mapping[str, str], *, with_timestamps: bool
+    ) -> AsyncIterator[bytes]:
+        """Follow until the container ends, then read what the engine has not told (see `docker_logs`)."""
+        entries = Entries(with_timestamps=with_timestamps)
+        asked = {**query, "timestamps": "1"}
+        for follow in ("1", "0"):
+            async with self._log(container_id, {**asked, "follow": follow}) as response:
+                async for chunk in _plain(response):
+                    if told := entries.take(chunk):
+                        yield told
+            if (since := entries.read_again()) is not None:
+                asked.pop("tail", None)
+                asked["since"] = str(since)
 
     # Images
 
