@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from iacorch.agent.observed import Place, View
+from iacorch.agent.observed import MAYBE_ATTACHED, Place, View
 from iacorch.agent.runtime.contract import SANDBOX, ContainerState, Phase
 from iacorch.api import quantity
 from iacorch.api.objects import set_condition
@@ -253,8 +253,12 @@ def _conditions(
     done = phase == "Succeeded"
     unready = [s["name"] for s in apps if not s["ready"]]
     uninitialized = [s["name"] for s in inits if not s["ready"]] if not view.has_begun_apps else []
+    attached = view.observed.attached_sandbox
     has_sandbox = view.sandbox is not None and (
-        bool(view.spec.get("hostNetwork")) or view.observed.attached_sandbox == view.sandbox.id
+        bool(view.spec.get("hostNetwork"))
+        or attached == view.sandbox.id
+        # taken over from an agent that was here before, with the address it had: nothing has changed for the pod
+        or (attached == MAYBE_ATTACHED and bool(view.observed.pod_ip))
     )
     entries = [dict(entry) for entry in view.previous.get("conditions") or ()]
 
