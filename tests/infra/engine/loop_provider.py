@@ -3,7 +3,7 @@
 Its world is a folder (environment LOOP_WORLD): one JSON file a resource, so tests see what really exists. Resources
 `loop:index:Thing` take `value` (updates), `key` (replaces), `token` (secret) and orders: `slow` seconds, `fail` text,
 `half` text (made but not ready), `die` (the process ends during create, after the thing was made). Package config
-`region` replaces the provider. Every call is one line in `calls.log`.
+`region` replaces the provider. Every call is one line in `calls.log`, and so is `MadeAgain`: a create of what is there.
 """
 
 import json
@@ -49,6 +49,13 @@ def note(method: str, urn: str = "") -> None:
 
 def path_of(id_: str) -> Path:
     return WORLD / f"{id_}.json"
+
+
+def make(id_: str, urn: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+    """A thing is there, or not: never half of it, whenever the process is killed."""
+    half = WORLD / f"{id_}.{os.getpid()}.half"
+    half.write_text(json.dumps({"urn": urn, "inputs": inputs, "outputs": outputs}))
+    half.replace(path_of(id_))
 
 
 class Loop:
@@ -114,7 +121,9 @@ class Loop:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, bare["fail"])
         id_ = request.urn.rpartition("::")[2] + "-" + str(bare.get("key", "0"))
         outputs = {**props, "address": f"10.0.0.{len(list(WORLD.glob('*.json')))}"}
-        path_of(id_).write_text(json.dumps({"urn": request.urn, "inputs": props, "outputs": outputs}))
+        if path_of(id_).exists():
+            note("MadeAgain", request.urn)
+        make(id_, request.urn, props, outputs)
         if bare.get("die"):
             os._exit(7)
         if bare.get("slow"):
@@ -154,7 +163,7 @@ class Loop:
             note("Update", request.urn)
             if plain(news).get("fail"):
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, plain(news)["fail"])
-            path_of(request.id).write_text(json.dumps({"urn": request.urn, "inputs": news, "outputs": outputs}))
+            make(request.id, request.urn, news, outputs)
         return provider_pb2.UpdateResponse(properties=encode(outputs))
 
     def Delete(self, request: Any, context: Any) -> Any:
