@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from iacorch.api import objects, qos
-from iacorch.api.catalogue import Kind
+from iacorch.api.catalogue import OWN_GROUP, Kind
 from iacorch.api.objects import Object
 from iacorch.kit.clock import rfc3339
 
@@ -66,7 +66,8 @@ def prepare_update(kind: Kind, old: Object, new: Object, *, subresource: str = "
 
 
 def counts_generation(kind: Kind) -> bool:
-    return (kind.group, kind.kind) in _GENERATION or kind.schema_json is not None
+    own = kind.group == OWN_GROUP and kind.has_status
+    return own or (kind.group, kind.kind) in _GENERATION or kind.schema_json is not None
 
 
 def with_deletion(obj: Object, *, now: datetime, grace_seconds: int) -> Object:

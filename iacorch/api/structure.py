@@ -1,6 +1,7 @@
 """The structure of the built-in types: which fields they have, how lists merge, under which numbers they travel.
 
-In: `data/schema.json`, written by `scripts/generate_api.py`, one short line a field. Out: `Type` and `Field` values,
+In: `data/schema.json`, written by `scripts/generate_api.py`, and `data/own.json`, written by hand for our own group's
+kinds, one short line a field. Out: `Type` and `Field` values,
 parsed when first asked for. One source for four readers: `schema` (types and required fields), `patch.strategic` (merge
 keys), `protobuf` (wire numbers) and `openapi` (documents).
 """
@@ -96,8 +97,8 @@ class Type:
     @property
     def full_name(self) -> str:
         """As OpenAPI documents name it."""
-        prefix = "io.k8s.apimachinery.pkg.apis." if self.name.startswith("meta.") else "io.k8s.api."
-        return prefix + self.name
+        head = self.name.partition(".")[0]
+        return {"meta": "io.k8s.apimachinery.pkg.apis.", "iacorch": "dev."}.get(head, "io.k8s.api.") + self.name
 
 
 def _field(name: str, line: str) -> Field:
@@ -127,7 +128,13 @@ def _field(name: str, line: str) -> Field:
 
 @cache
 def _bundle() -> dict[str, Any]:
-    bundle: dict[str, Any] = orjson.loads(resources.files("iacorch.api").joinpath("data/schema.json").read_bytes())
+    data = resources.files("iacorch.api").joinpath("data")
+    bundle: dict[str, Any] = orjson.loads(data.joinpath("schema.json").read_bytes())
+    own = orjson.loads(data.joinpath("own.json").read_bytes())
+    bundle["types"] |= own["types"]
+    for row in own["kinds"]:
+        # `iacorch.dev/v1alpha1` is `iacorch.v1alpha1` among types, as `apps/v1` is `apps.v1`.
+        bundle["kinds"][f"{row['group']}/{row['version']}/{row['kind']}"] = f"iacorch.{row['version']}.{row['kind']}"
     return bundle
 
 

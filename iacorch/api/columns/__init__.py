@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from iacorch.api import objects
 from iacorch.api.catalogue import Column, Kind
-from iacorch.api.columns import cluster, network, pods, workloads
+from iacorch.api.columns import cluster, drift, network, pods, workloads
 from iacorch.api.columns.text import age
 from iacorch.api.objects import Object
 
@@ -35,6 +35,8 @@ _TABLE: Final[Mapping[tuple[str, str], tuple[Sequence[Column], Cells]]] = {
     ("discovery.k8s.io", "EndpointSlice"): (network.ENDPOINT_SLICE_COLUMNS, network.endpoint_slice),
     ("apps", "Deployment"): (workloads.DEPLOYMENT_COLUMNS, workloads.deployment),
     ("apps", "ReplicaSet"): (workloads.REPLICA_SET_COLUMNS, workloads.replica_set),
+    ("iacorch.dev", "DriftPolicy"): (drift.DRIFT_POLICY_COLUMNS, drift.drift_policy),
+    ("iacorch.dev", "DriftReport"): (drift.DRIFT_REPORT_COLUMNS, drift.drift_report),
 }
 
 

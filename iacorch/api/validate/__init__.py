@@ -12,6 +12,7 @@ exists is the server's question. The server calls `create` and `update` as the l
 | `workload`  | Deployment, ReplicaSet                                                         |
 | `network`   | Service, EndpointSlice                                                         |
 | `cluster`   | Namespace, Node, ConfigMap, Secret, ServiceAccount, Event, Lease               |
+| `drift`     | DriftPolicy                                                                    |
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Final
 from iacorch.api import objects
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
-from iacorch.api.validate import cluster, metadata, network, pod, workload
+from iacorch.api.validate import cluster, drift, metadata, network, pod, workload
 from iacorch.api.validate.problems import Problems
 from iacorch.errors import Cause, Invalid
 
@@ -37,6 +38,7 @@ _OBJECT: Final[Mapping[tuple[str, str], Callable[[Problems, Object], None]]] = {
     ("", "Node"): cluster.node,
     ("", "Event"): cluster.event,
     ("coordination.k8s.io", "Lease"): cluster.lease,
+    ("iacorch.dev", "DriftPolicy"): drift.drift_policy,
 }
 _CHANGE: Final[Mapping[tuple[str, str], Callable[[Problems, Object, Object], None]]] = {
     ("", "Pod"): pod.pod_change,
