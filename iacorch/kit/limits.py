@@ -196,6 +196,9 @@ ENGINE_CHILD_TAIL_LINES: Final = 20
 ENGINE_CHILD_LINE_BYTES: Final = 1024 * 1024
 ENGINE_CHILD_STOP_SECONDS: Final = 3.0
 """Patience between asking a plugin to end and ending it."""
+ENGINE_SURVIVORS_SECONDS: Final = 30.0
+"""Wait for the children of a killed run; their guards end them ten times sooner."""
+ENGINE_SURVIVORS_POLL_SECONDS: Final = 0.05
 ENGINE_PLUGIN_START_SECONDS: Final = 60.0
 ENGINE_PLUGIN_CALL_SECONDS: Final = 600.0
 """Check, diff, configure, read: calls that change nothing."""

@@ -25,6 +25,10 @@ class StateBroken(EngineError):
     """The state file cannot be read as a checkpoint of version 3."""
 
 
+class StateUnwritable(EngineError):
+    """A file of the stack cannot be written: no room, no permission. The one that was there is still there, whole."""
+
+
 class PassphraseWrong(EngineError):
     """The passphrase is missing or does not open the stack's secrets."""
 

@@ -2,12 +2,14 @@
 
 Its world is a folder (environment LOOP_WORLD): one JSON file a resource, so tests see what really exists. Resources
 `loop:index:Thing` take `value` (updates), `key` (replaces), `token` (secret) and orders: `slow` seconds, `fail` text,
-`half` text (made but not ready), `die` (the process ends during create, after the thing was made). Package config
+`half` text (made but not ready), `die` (the process ends during create, after the thing was made), `stubborn` (does not
+end when it is asked to). Package config
 `region` replaces the provider. Every call is one line in `calls.log`, and so is `MadeAgain`: a create of what is there.
 """
 
 import json
 import os
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +128,8 @@ class Loop:
         make(id_, request.urn, props, outputs)
         if bare.get("die"):
             os._exit(7)
+        if bare.get("stubborn"):
+            (WORLD / "stubborn").touch()
         if bare.get("slow"):
             (WORLD / f"making-{id_}").touch()
             time.sleep(float(bare["slow"]))
@@ -181,7 +185,13 @@ class Loop:
         return empty_pb2.Empty()
 
 
+def end(number: int, frame: Any) -> None:
+    if not (WORLD / "stubborn").exists():
+        os._exit(0)
+
+
 def main() -> None:
+    signal.signal(signal.SIGTERM, end)
     server = grpc.server(ThreadPoolExecutor(max_workers=32))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Loop(), server)
     port = server.add_insecure_port("127.0.0.1:0")

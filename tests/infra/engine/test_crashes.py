@@ -1,58 +1,18 @@
-"""The built-in engine after kill -9, after plugins that die, and against a second writer: the next run continues."""
+"""The built-in engine after kill -9 and after plugins that die: the next run continues."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from iacorch.infra.engine.contract import Diagnostic, Op
-from iacorch.infra.engine.errors import PluginDied, StackLocked
-from iacorch.kit.clock import SystemClock
-from tests.infra.engine.conftest import PASSPHRASE, PROVIDER, World
-
-PATIENCE_SECONDS = 60.0
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, boundedly."""
-    clock = SystemClock()
-    give_up = clock.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert clock.monotonic() < give_up, f"waited in vain: {what}"
-        await clock.sleep(0.02)
-
-
-def start(world: World, *arguments: str) -> subprocess.Popen[bytes]:
-    """`iacorch ARGUMENTS` in a process of its own."""
-    folder = world.root / "bin"
-    folder.mkdir(exist_ok=True)
-    script = folder / "pulumi-resource-loop"
-    script.write_text(f'#!/bin/sh\necho $$ >> "$LOOP_WORLD/pids"\nexec "{sys.executable}" "{PROVIDER}" "$@"\n')
-    script.chmod(0o755)
-    path = os.pathsep.join([str(folder), os.environ["PATH"]])
-    environment = {**os.environ, **world.environment, "PATH": path, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
-    options = ["--cwd", str(world.ref.work_dir), "--backend", world.ref.backend_url, "--stack", "dev"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "iacorch.cli.main", *arguments, "--engine", "builtin", *options],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
+from iacorch.infra.engine.errors import PluginDied
+from tests.infra.engine.conftest import World
+from tests.infra.engine.processes import alive, start, until
 
 
 async def test_a_create_cut_off_by_kill_9_is_found_again_and_not_made_twice(world: World) -> None:
@@ -163,43 +123,6 @@ async def test_other_pending_operations_are_settled_by_reading(
     assert "pending_operations" not in world.latest()
     if still_there:
         assert world.resource("a")["outputs"]["address"] == "10.9.9.9"
-
-
-def dead_pid() -> int:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    return gone.pid
-
-
-def lock(world: World, pid: int, host: str) -> Path:
-    path = world.root / "state/.pulumi/locks/organization/proj/dev/other.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps({"pid": pid, "hostname": host, "username": "ada", "timestamp": "now"}))
-    return path
-
-
-@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
-async def test_a_lock_that_may_be_held_stops_a_second_writer(world: World, host: str) -> None:
-    world.program('Thing("a")\n')
-    engine = world.builtin()
-    await engine.create_stack(world.ref)
-    held = lock(world, os.getpid(), host)
-    with pytest.raises(StackLocked, match="locked by ada@"):
-        await engine.up(world.ref, world.options())
-    assert held.exists()
-    assert world.there() == []
-    assert await engine.unlock(world.ref) == 1
-    await engine.up(world.ref, world.options())
-    assert not list(held.parent.iterdir())
-
-
-async def test_the_lock_of_a_process_that_died_is_removed(world: World) -> None:
-    world.program('Thing("a")\n')
-    engine = world.builtin()
-    await engine.create_stack(world.ref)
-    lock(world, dead_pid(), socket.gethostname())
-    await engine.up(world.ref, world.options())
-    assert world.there() == ["a-0"]
 
 
 async def test_ctrl_c_ends_with_130_and_a_whole_state(world: World) -> None:

@@ -75,10 +75,7 @@ async def import_(engine: BuiltIn, ref: StackRef, data: bytes) -> int:
     opened = await engine.open(ref)
     snapshot = state.parse(whole, opened.cipher, "the imported deployment")
     backend = opened.backend
-    mine = backend.lock()
-    try:
+    async with backend.locks.writing(on_wait=lambda _: None):
         backend.back_up(backend.read())
         backend.write(whole)
-    finally:
-        mine.unlink(missing_ok=True)
     return len(snapshot.resources)

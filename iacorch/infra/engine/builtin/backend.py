@@ -4,18 +4,13 @@
     .pulumi/stacks/PROJECT/STACK.json                      the state; STACK.json.bak the one before this update
     .pulumi/history/PROJECT/STACK/STACK-NANOS.*.json       one entry and one copy of the state per update
     .pulumi/backups/PROJECT/STACK/STACK.NANOS.json         the state before each update
-    .pulumi/locks/organization/PROJECT/STACK/UUID.json     who writes
 
-A write is whole or not at all: temporary file, fsync, rename. A lock whose process has died on this host is removed by
-the next writer; nobody else's lock ever is.
+A write is whole or not at all (`files.py`). Who may write is in `locks.py`.
 """
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -24,8 +19,10 @@ from typing import Any, Final
 
 import orjson
 
+from iacorch.infra.engine.builtin.files import write
+from iacorch.infra.engine.builtin.locks import Locks
 from iacorch.infra.engine.contract import HistoryEntry, StackRef
-from iacorch.infra.engine.errors import ProjectInvalid, StackExists, StackLocked, StackMissing, StateBroken, Unsupported
+from iacorch.infra.engine.errors import ProjectInvalid, StackExists, StackMissing, StateBroken, Unsupported
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
@@ -51,11 +48,11 @@ class Backend:
     def __init__(self, root: Path, project: str, stack: str, clock: Clock, ids: Ids) -> None:
         self._dot = root / ".pulumi"
         self._project, self._stack = project, stack
-        self._clock, self._ids = clock, ids
+        self._clock = clock
         self.path = self._dot / "stacks" / project / f"{stack}.json"
         self._history = self._dot / "history" / project / stack
         self._backups = self._dot / "backups" / project / stack
-        self._locks = self._dot / "locks" / "organization" / project / stack
+        self.locks = Locks(self._dot, project, stack, clock, ids)
 
     def stacks(self) -> tuple[str, ...]:
         return tuple(sorted(path.stem for path in self.path.parent.glob("*.json")))
@@ -143,84 +140,5 @@ class Backend:
                 raise StateBroken(f"the history entry {path} cannot be read: {error!r}") from error
         return tuple(entries)
 
-    def lock(self) -> Path:
-        """Take the stack for writing: look, write, look again, as Pulumi does. StackLocked names the holder."""
-        self._refuse_if_locked(None)
-        mine = self._locks / f"{self._ids.uid()}.json"
-        content = {
-            "pid": os.getpid(),
-            "username": _user(),
-            "hostname": socket.gethostname(),
-            "timestamp": self._clock.now().isoformat().replace("+00:00", "Z"),
-        }
-        write(mine, orjson.dumps(content))
-        try:
-            self._refuse_if_locked(mine)
-        except StackLocked:
-            mine.unlink(missing_ok=True)
-            raise
-        return mine
-
-    def unlock_all(self) -> int:
-        """Remove every lock, whoever holds it."""
-        locks = list(self._locks.glob("*.json"))
-        for path in locks:
-            path.unlink(missing_ok=True)
-        return len(locks)
-
-    def _refuse_if_locked(self, mine: Path | None) -> None:
-        for path in sorted(self._locks.glob("*.json")):
-            if path == mine:
-                continue
-            try:
-                holder = orjson.loads(path.read_bytes())
-                pid, host = int(holder["pid"]), str(holder["hostname"])
-                who = f"{holder.get('username', '?')}@{host} (pid {pid}) since {holder.get('timestamp', '?')}"
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError, KeyError, TypeError):
-                pid, host, who = 0, "", f"an unreadable lock {path}"
-            if host == socket.gethostname() and not _alive(pid):
-                path.unlink(missing_ok=True)
-                continue
-            raise StackLocked(
-                f"the stack {self._stack} is locked by {who}",
-                hint=f"wait for it to end; if it has, remove the lock with: iacorch stack unlock {self._stack}",
-            )
-
     def _nanos(self) -> int:
         return int(self._clock.now().timestamp() * 1_000_000) * 1_000
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash it is the old or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

@@ -2,7 +2,7 @@
 
 Each runs in its own process group behind a small shell guard that holds a pipe to the engine: when the engine dies,
 even by kill -9, the pipe closes and the guard ends the whole group, so that no plugin goes on making things nobody
-records.
+records. All of them inherit the descriptor of `locks.py`, by which the next run knows when the last has gone.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from iacorch.errors import EngineError
 from iacorch.kit import limits
 from iacorch.kit.tasks import Tasks
 
-#: The child runs behind the guard; its end ends the guard, with its exit code. `read` returns when the pipe closes.
+#: The child runs behind the guard; its end ends the guard, with its exit code. `read` returns when the pipe closes; the
+#: group then has three seconds to end by itself.
 _GUARD: Final = (
     "exec 3<&0 </dev/null; "
     '"$@" 3<&- & child=$!; '
-    "( read -r _ <&3; trap '' TERM; kill -TERM 0; sleep 3; kill -KILL 0 ) >/dev/null 2>&1 & watcher=$!; "
+    "( read -r _ <&3; trap '' TERM; kill -TERM 0; "
+    "n=0; while [ $n -lt 30 ] && kill -0 $child; do sleep 0.1; n=$((n+1)); done; kill -KILL 0 ) "
+    ">/dev/null 2>&1 & watcher=$!; "
     "exec 3<&-; wait $child; code=$?; kill -KILL $watcher 2>/dev/null; exit $code"
 )
 

@@ -133,7 +133,7 @@ class BuiltIn:
         return self.backend(stack).stacks()
 
     async def unlock(self, stack: StackRef) -> int:
-        return self.backend(stack).unlock_all()
+        return self.backend(stack).locks.clear()
 
     # Opening
 
@@ -172,17 +172,17 @@ class BuiltIn:
         began = self._clock.monotonic()
         listen(Progress("opening the stack"))
         environment = {**os.environ, **options.environment}
-        async with self._locked(ref, write=not preview), Tasks("deployment") as tasks:
+        async with self._locked(ref, listen, write=not preview) as held, Tasks("deployment") as tasks:
             process: Program | None = None
             try:
                 if kind in ("preview", "update"):
-                    process = await program.start(load_project(ref.work_dir), environment)
+                    process = await program.start(load_project(ref.work_dir), environment, held)
                 opened = await self.open(ref)
                 if not preview:
                     opened.backend.back_up(opened.backend.read())
                     if opened.cipher.salt and not opened.config.salt:
                         replace(opened.config, salt=opened.cipher.salt).save()
-                run = self._start(opened, options, listen, tasks, environment, process, preview=preview)
+                run = self._start(opened, options, listen, tasks, environment, process, held, preview=preview)
                 await self._recorded(kind, run, work, preview=preview)
             finally:
                 if process is not None:
@@ -196,14 +196,14 @@ class BuiltIn:
 
     def _start(
         self, opened: Opened, options: Options, listen: Listener, tasks: Tasks, environment: Mapping[str, str],
-        process: Program | None, *, preview: bool,
+        process: Program | None, held: Sequence[int], *, preview: bool,
     ) -> Run:  # fmt: skip
         """The parts of a run, put together."""
         config, secret_keys = opened.config.resolved(opened.project, opened.cipher)
         recorder = self._recorder(opened, preview=preview)
         host = PluginHost(
             tasks, self._bundled, environment, opened.project.root, opened.project.main,
-            lambda package, line: listen(Diagnostic(Severity.DEBUG, f"{package}: {line}")),
+            lambda package, line: listen(Diagnostic(Severity.DEBUG, f"{package}: {line}")), held,
         )  # fmt: skip
         deployment = Deployment(
             stack=opened.ref.stack, project=opened.project.name, recorder=recorder,
@@ -241,17 +241,15 @@ class BuiltIn:
                 )  # fmt: skip
 
     @asynccontextmanager
-    async def _locked(self, ref: StackRef, *, write: bool) -> AsyncIterator[None]:
+    async def _locked(self, ref: StackRef, listen: Listener, *, write: bool) -> AsyncIterator[Sequence[int]]:
+        """The stack for this run alone, if it is to write; gives the descriptors that its children inherit."""
         if not write:
-            yield
+            yield ()
             return
         backend = self.backend(ref)
         backend.read()
-        mine = backend.lock()
-        try:
-            yield
-        finally:
-            mine.unlink(missing_ok=True)
+        async with backend.locks.writing(on_wait=lambda why: listen(Progress(why))) as descriptor:
+            yield (descriptor,)
 
     def _recorder(self, opened: Opened, *, preview: bool) -> Recorder:
         encoder = Encoder(opened.ref.stack, opened.project.name, opened.cipher)

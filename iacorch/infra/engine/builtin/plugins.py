@@ -300,10 +300,11 @@ class PluginHost:
 
     def __init__(
         self, tasks: Tasks, bundled: Mapping[str, Sequence[str]], environment: Mapping[str, str], root: Path,
-        program: Path, on_line: Callable[[str, str], None],
+        program: Path, on_line: Callable[[str, str], None], held: Sequence[int],
     ) -> None:  # fmt: skip
+        """`held`: descriptors that every plugin inherits, so that the next run knows when the last is gone."""
         self._tasks, self._bundled, self._environment = tasks, bundled, environment
-        self._root, self._program, self._on_line = root, program, on_line
+        self._root, self._program, self._on_line, self._held = root, program, on_line, held
         self._plugins: list[Plugin] = []
         self.engine_address = ""
 
@@ -311,7 +312,11 @@ class PluginHost:
         """Start the plugin of `package` and shake hands."""
         argv = find(package, self._bundled, self._environment)
         process = await child.start(
-            [*argv, self.engine_address], name=f"provider {package}", cwd=self._root, environment=self._environment
+            [*argv, self.engine_address],
+            name=f"provider {package}",
+            cwd=self._root,
+            environment=self._environment,
+            pass_fds=self._held,
         )
         try:
             async with asyncio.timeout(limits.ENGINE_PLUGIN_START_SECONDS):

@@ -9,7 +9,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -66,8 +66,8 @@ class Program:
         await self._process.stop()
 
 
-async def start(project: Project, environment: Mapping[str, str]) -> Program:
-    """Start the process of a program, in the program's folder."""
+async def start(project: Project, environment: Mapping[str, str], held: Sequence[int]) -> Program:
+    """Start the process of a program, in the program's folder; it inherits the descriptors `held`."""
     folder = project.main if project.main.is_dir() else project.main.parent
     hidden = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
     passed = {key: value for key, value in environment.items() if key not in hidden} | {"PYTHONUNBUFFERED": "1"}
@@ -75,7 +75,7 @@ async def start(project: Project, environment: Mapping[str, str]) -> Program:
     reading, writing = os.pipe()
     try:
         argv = [python, str(_MAIN), str(project.main), str(reading)]
-        process = await child.start(argv, name="program", cwd=folder, environment=passed, pass_fds=(reading,))
+        process = await child.start(argv, name="program", cwd=folder, environment=passed, pass_fds=(reading, *held))
     except BaseException:
         os.close(writing)
         raise

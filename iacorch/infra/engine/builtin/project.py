@@ -6,7 +6,6 @@ the fields this engine does not know kept. Secure values stay encrypted until th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 import yaml
 
+from iacorch.infra.engine.builtin.files import write
 from iacorch.infra.engine.builtin.state import Cipher
 from iacorch.infra.engine.errors import ProjectInvalid, Unsupported
 
@@ -94,9 +94,8 @@ class StackConfig:
             document["encryptionsalt"] = self.salt
         if self.values:
             document["config"] = {key: _yaml_value(value) for key, value in sorted(self.values.items())}
-        temporary = self.path.with_name(f".{self.path.name}.new")
-        temporary.write_text(yaml.safe_dump(document, sort_keys=False) if document else "")
-        os.replace(temporary, self.path)
+        text = yaml.safe_dump(document, sort_keys=False) if document else ""
+        write(self.path, text.encode(), mode=0o644)
 
     def resolved(self, project: Project, cipher: Cipher) -> tuple[dict[str, str], frozenset[str]]:
         """Every value in the clear, project defaults below the stack's, and the keys that are secret."""

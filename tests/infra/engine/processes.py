@@ -1,0 +1,46 @@
+"""Engines as processes of their own, to be killed: shared by the tests of crashes, locks and the command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from iacorch.kit.clock import SystemClock
+from tests.infra.engine.conftest import PASSPHRASE, PROVIDER, World
+
+PATIENCE_SECONDS = 60.0
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, boundedly."""
+    clock = SystemClock()
+    give_up = clock.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert clock.monotonic() < give_up, f"waited in vain: {what}"
+        await clock.sleep(0.02)
+
+
+def start(world: World, *arguments: str) -> subprocess.Popen[bytes]:
+    """`iacorch ARGUMENTS` in a process of its own."""
+    folder = world.root / "bin"
+    folder.mkdir(exist_ok=True)
+    script = folder / "pulumi-resource-loop"
+    script.write_text(f'#!/bin/sh\necho $$ >> "$LOOP_WORLD/pids"\nexec "{sys.executable}" "{PROVIDER}" "$@"\n')
+    script.chmod(0o755)
+    path = os.pathsep.join([str(folder), os.environ["PATH"]])
+    environment = {**os.environ, **world.environment, "PATH": path, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
+    options = ["--cwd", str(world.ref.work_dir), "--backend", world.ref.backend_url, "--stack", "dev"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "iacorch.cli.main", *arguments, "--engine", "builtin", *options],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
