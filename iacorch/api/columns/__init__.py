@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from iacorch.api import objects
 from iacorch.api.catalogue import Column, Kind
-from iacorch.api.columns import cluster, drift, network, pods, workloads
+from iacorch.api.columns import cluster, drift, network, pods, pools, workloads
 from iacorch.api.columns.text import age
 from iacorch.api.objects import Object
 
@@ -37,6 +37,9 @@ _TABLE: Final[Mapping[tuple[str, str], tuple[Sequence[Column], Cells]]] = {
     ("apps", "ReplicaSet"): (workloads.REPLICA_SET_COLUMNS, workloads.replica_set),
     ("iacorch.dev", "DriftPolicy"): (drift.DRIFT_POLICY_COLUMNS, drift.drift_policy),
     ("iacorch.dev", "DriftReport"): (drift.DRIFT_REPORT_COLUMNS, drift.drift_report),
+    ("iacorch.dev", "MachineClass"): (pools.MACHINE_CLASS_COLUMNS, pools.machine_class),
+    ("iacorch.dev", "NodeClaim"): (pools.NODE_CLAIM_COLUMNS, pools.node_claim),
+    ("iacorch.dev", "NodePool"): (pools.NODE_POOL_COLUMNS, pools.node_pool),
 }
 
 

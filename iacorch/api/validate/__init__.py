@@ -13,6 +13,7 @@ exists is the server's question. The server calls `create` and `update` as the l
 | `network`   | Service, EndpointSlice                                                         |
 | `cluster`   | Namespace, Node, ConfigMap, Secret, ServiceAccount, Event, Lease               |
 | `drift`     | DriftPolicy                                                                    |
+| `pools`     | NodePool, NodeClaim, MachineClass                                              |
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Final
 from iacorch.api import objects
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
-from iacorch.api.validate import cluster, drift, metadata, network, pod, workload
+from iacorch.api.validate import cluster, drift, metadata, network, pod, pools, workload
 from iacorch.api.validate.problems import Problems
 from iacorch.errors import Cause, Invalid
 
@@ -39,6 +40,9 @@ _OBJECT: Final[Mapping[tuple[str, str], Callable[[Problems, Object], None]]] = {
     ("", "Event"): cluster.event,
     ("coordination.k8s.io", "Lease"): cluster.lease,
     ("iacorch.dev", "DriftPolicy"): drift.drift_policy,
+    ("iacorch.dev", "MachineClass"): pools.machine_class,
+    ("iacorch.dev", "NodeClaim"): pools.node_claim,
+    ("iacorch.dev", "NodePool"): pools.node_pool,
 }
 _CHANGE: Final[Mapping[tuple[str, str], Callable[[Problems, Object, Object], None]]] = {
     ("", "Pod"): pod.pod_change,
@@ -49,6 +53,7 @@ _CHANGE: Final[Mapping[tuple[str, str], Callable[[Problems, Object, Object], Non
     ("", "ConfigMap"): cluster.config_map_change,
     ("", "Secret"): cluster.secret_change,
     ("", "Node"): cluster.node_change,
+    ("iacorch.dev", "NodeClaim"): pools.node_claim_change,
 }
 _STATUS: Final[Mapping[tuple[str, str], Callable[[Problems, Object, Object], None]]] = {
     ("", "Pod"): pod.status_change,
