@@ -9,6 +9,7 @@
     +-- RuntimeFailed            the container runtime on a node
     +-- NetworkFailed            links, routes, rules on a node
     +-- EngineError              the deployment engines: state, locks, plugins, programs (iacorch.infra.engine)
+    +-- MachineError             machines that cannot be had, read or deleted (iacorch.infra.machines)
     +-- BootstrapError           a machine that could not become a node (iacorch.infra.bootstrap)
     +-- ConfigError              what a person typed: file, field, found, expected
 
@@ -223,6 +224,10 @@ class NetworkFailed(IacorchError):
 
 class EngineError(IacorchError):
     """The branch of the deployment engines; leaves live in `iacorch.infra.engine.errors`."""
+
+
+class MachineError(IacorchError):
+    """The branch of machine drivers; leaves live in `iacorch.infra.machines.errors`."""
 
 
 class BootstrapError(IacorchError):

@@ -147,6 +147,23 @@ LEASE_CALL_SECONDS: Final = 4.0
 CERTIFICATE_CHECK_SECONDS: Final = 600.0
 TUNNEL_HEARTBEAT_SECONDS: Final = 15.0
 
+# Machine drivers
+CLOUD_ATTEMPTS: Final = 6
+"""Times one call to a cloud is made before its throttling or silence is told to the caller: about 30 s in all."""
+CLOUD_BACKOFF_START_SECONDS: Final = 0.5
+CLOUD_BACKOFF_MAX_SECONDS: Final = 15.0
+CLOUD_CALL_SECONDS: Final = 60.0
+CLOUD_VISIBLE_SECONDS: Final = 60.0
+"""How long a cloud may take until it lists what it has just made."""
+CLOUD_POLL_SECONDS: Final = 1.0
+MACHINE_BOOT_SECONDS: Final = 300.0
+"""Until a new machine runs; slower ones are replaced."""
+MACHINE_GONE_SECONDS: Final = 300.0
+CREATE_GENERATIONS: Final = 16
+"""Machines that one token made and that were deleted since, as far as a cloud still remembers them (a day)."""
+CONSOLE_BYTES: Final = 64 * 1024
+"""The end of a console that is kept: EC2 keeps as much."""
+
 # Bootstrap
 SSH_CONNECT_SECONDS: Final = 5
 """One attempt to open a connection (ssh's ConnectTimeout, whole seconds)."""
