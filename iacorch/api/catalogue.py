@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
@@ -61,9 +61,9 @@ class Column:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kind:
-    """One kind in one version: all that is generic about it."""
+    """One kind in one version: all that is generic about it. No slots: what every request asks is worked out once."""
 
     group: str
     version: str
@@ -82,38 +82,38 @@ class Kind:
     schema_json: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     """A CRD's openAPIV3Schema; None for built-in kinds, whose schema is in the bundle."""
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    @property
+    @cached_property
     def gvr(self) -> GroupVersionResource:
         return GroupVersionResource(self.group, self.version, self.plural)
 
-    @property
+    @cached_property
     def group_resource(self) -> GroupResource:
         """As errors name it: `deployments.apps`."""
         return GroupResource(self.group, self.plural)
 
-    @property
+    @cached_property
     def stored_as(self) -> GroupResource:
         return self.storage or self.group_resource
 
-    @property
+    @cached_property
     def list_kind(self) -> str:
         return f"{self.kind}List"
 
-    @property
+    @cached_property
     def qualified(self) -> str:
         """As Invalid names it: `Deployment.apps`."""
         return f"{self.kind}.{self.group}" if self.group else self.kind
 
-    @property
+    @cached_property
     def is_virtual(self) -> bool:
         """Answered, never stored: access and token reviews."""
         return "get" not in self.verbs
 
-    @property
+    @cached_property
     def has_status(self) -> bool:
         return self.subresource("status") is not None
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 import structlog
+import uvloop
 
 from iacorch import controllers, scheduler
 from iacorch.client.config import Endpoint, kubeconfig
@@ -85,8 +86,8 @@ def main(
         settings = Settings(
             data_dir, host, port, advertise, kubeconfig_path, tls_sans, token, controllers=not no_controllers
         )
-        with only_one(data_dir, "iacorchd"):
-            asyncio.run(serve(settings))
+        with only_one(data_dir, "iacorchd"), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
     except IacorchError as error:
         click.echo(f"iacorchd: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
         sys.exit(1)

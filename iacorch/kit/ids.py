@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import random
 import uuid
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 #: Kubernetes' alphabet for generated names: no vowels and no look-alikes, so no words by accident.
 SAFE_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_POOL_BYTES: Final = 4096
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""RFC 9562: the digit that says which kind of UUID this is keeps two of its four random bits."""
 
 
 class Ids(Protocol):
@@ -40,9 +44,15 @@ class SystemIds:
 
     def __init__(self) -> None:
         self._random = random.SystemRandom()
+        self._drawn: Iterator[bytes] = iter(())
 
     def uid(self) -> str:
-        return str(uuid.UUID(bytes=os.urandom(16), version=4))
+        if (drawn := next(self._drawn, None)) is None:
+            pool = os.urandom(_POOL_BYTES)  # one call of the kernel for many identities
+            self._drawn = (pool[at : at + 16] for at in range(0, _POOL_BYTES, 16))
+            drawn = next(self._drawn)
+        text = drawn.hex()
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
     def suffix(self, length: int = 5) -> str:
         return "".join(self._random.choices(SAFE_ALPHABET, k=length))

@@ -23,10 +23,10 @@ class Authenticator:
     def __init__(self, join_token: str = "") -> None:
         self._join_token = join_token.encode()
 
-    def identify(self, certificate: Mapping[str, Any] | None, authorization: str) -> User | None:
-        """`certificate` is `ssl.SSLObject.getpeercert()`. Raises Unauthorized for a token that is wrong."""
-        if certificate and (user := user_of(certificate)):
-            return user
+    def identify(self, certified: User | None, authorization: str) -> User | None:
+        """`certified` is whom the connection's certificate names. Raises Unauthorized for a token that is wrong."""
+        if certified is not None:
+            return certified
         if not authorization:
             return None
         scheme, _, token = authorization.partition(" ")
@@ -37,6 +37,7 @@ class Authenticator:
 
 
 def user_of(certificate: Mapping[str, Any]) -> User | None:
+    """`certificate` is `ssl.SSLObject.getpeercert()`."""
     names: list[str] = []
     groups: set[str] = {AUTHENTICATED}
     for part in certificate.get("subject", ()):

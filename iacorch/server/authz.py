@@ -59,10 +59,13 @@ _NODE_MAY: Final[dict[tuple[str, str], frozenset[str]]] = {
 }
 
 
+_MASTER: Final = Verdict(True, "member of system:masters")
+
+
 def decide(user: User, asked: Attributes) -> Verdict:
     """The verdict; the caller raises with `refusal` where it is no."""
     if MASTERS in user.groups:
-        return Verdict(True, "member of system:masters")
+        return _MASTER
     if AUTHENTICATED not in user.groups:
         return Verdict(False, "not authenticated")
     if asked.path:

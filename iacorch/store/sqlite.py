@@ -1,8 +1,8 @@
 """The store on disk: one SQLite file in WAL mode, one writer thread, one commit for all writes that wait.
 
 In: a path. Out: `contract.Store`. Reads come from memory (`keyspace`), which is filled from the file at the start; the
-file holds current values only, so it stays as small as the cluster. Writes that arrive while a commit is on its way to
-the disk wait and go together with the next one. A durable write returns after its commit was synced.
+file holds current values only, so it stays as small as the cluster. Writes of one turn of the event loop, and those
+that arrive while a commit is on its way to the disk, go together. A durable write returns after its commit was synced.
 
 Transient writes go to disk with the next durable commit, or at the end. So that a revision given to one is never given
 out again after a crash, the file reserves revisions ahead of their use (`RESERVE`).
@@ -41,6 +41,15 @@ _SCHEMA: Final = f"""
     PRAGMA application_id = {APPLICATION_ID};
     PRAGMA user_version = {FORMAT};
 """
+_PUT: Final = tuple(
+    (
+        rows,
+        f"INSERT INTO entries VALUES {', '.join(['(?, ?, ?, ?)'] * rows)} ON CONFLICT (key) "
+        "DO UPDATE SET value = excluded.value, revision = excluded.revision, created = excluded.created",
+    )
+    for rows in (32, 8, 1)
+)
+"""By rows at once. Each statement gives the interpreter's lock away, and waits for it behind a busy event loop."""
 
 
 @dataclass(slots=True)
@@ -114,8 +123,10 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what is waiting, note that the end was clean, let go of the file."""
-        while self._committing is not None:
-            await asyncio.wait([self._committing])
+        while self._committing is not None or self._waiting:
+            self._commit_waiting()
+            if self._committing is not None:
+                await asyncio.wait([self._committing])
         if self._broken is None:
             self._broken = StoreBroken("the store is closed")
             unsaved, revision = list(self._unsaved.values()), self._space.revision
@@ -128,12 +139,14 @@ class SqliteStore:
         self._open()
         waiting = _Waiting(write, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        if self._committing is None:
-            self._commit_waiting()
+        if self._committing is None and len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._commit_waiting)
         return waiting.future
 
     def _commit_waiting(self) -> None:
         """Decide every waiting write in order; put what holds on disk; continue in `_committed`."""
+        if self._committing is not None or self._broken is not None:
+            return
         waiting, self._waiting = self._waiting, []
         stage = self._space.stage()
         accepted: list[tuple[_Waiting, Revision]] = []
@@ -283,12 +296,16 @@ class _Database:
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _put(self, entries: Sequence[Entry]) -> None:
-        if entries:
-            self._connection.executemany(
-                "INSERT INTO entries VALUES (?1, ?2, ?3, ?4) "
-                "ON CONFLICT (key) DO UPDATE SET value = ?2, revision = ?3, created = ?4",
-                [(entry.key, entry.value, entry.revision, entry.created) for entry in entries],
-            )
+        at = 0
+        while at < len(entries):
+            rows, statement = next(row for row in _PUT if row[0] <= len(entries) - at)
+            values = [
+                value
+                for entry in entries[at : at + rows]
+                for value in (entry.key, entry.value, entry.revision, entry.created)
+            ]
+            self._connection.execute(statement, values)
+            at += rows
 
     def _check(self) -> None:
         connection = self._connection

@@ -23,7 +23,7 @@ async def check_namespace(storage: ObjectStore, target: Target) -> None:
     found = await storage.get(place)
     if found is None:
         raise place.not_found()
-    if objects.is_deleting(found.decode()):
+    if b'"deletionTimestamp"' in found.raw and objects.is_deleting(found.decode()):
         group, plural = target.kind.group_resource
         words = f"unable to create new content in namespace {target.namespace} because it is being terminated"
         raise Forbidden(

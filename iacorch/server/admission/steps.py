@@ -6,8 +6,7 @@ inside a context: while it is open, no other write may take the same.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from iacorch.api.catalogue import CONFIG_MAP, POD, SECRET, SERVICE
 from iacorch.api.objects import Object
@@ -44,14 +43,11 @@ class Admission:
     def updating(self, user: User, target: Target, old: Object, new: Object) -> None:
         node.check_update(user, target, old, new)
 
-    @asynccontextmanager
-    async def allocating(self, target: Target, old: Object | None, new: Object) -> AsyncIterator[Object]:
+    def allocating(self, target: Target, old: Object | None, new: Object) -> AbstractAsyncContextManager[Object]:
         """The valid object with what is given out once. Store it inside the block, or not at all."""
         if target.kind == SERVICE and not target.subresource:
-            async with self._addresses.assigned(old, new) as complete:
-                yield complete
-        else:
-            yield new
+            return self._addresses.assigned(old, new)
+        return nullcontext(new)
 
     def deleting(self, user: User, target: Target, obj: Object) -> None:
         check_not_immortal(target)

@@ -8,8 +8,8 @@ the two places where `except Exception` is allowed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
-from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -36,7 +36,7 @@ from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.server import authz, join
-from iacorch.server.authn import Authenticator
+from iacorch.server.authn import Authenticator, user_of
 from iacorch.server.authz import Attributes
 from iacorch.server.http import negotiation, paths
 from iacorch.server.http.documents import Documents
@@ -63,12 +63,13 @@ class ApiServer:
         self._resources = Resources(registry, self._tunnels, self._watches, clock)
         self._documents = Documents(registry.kinds)
         self._metrics = Metrics()
+        self._server: _Server
         self._runner: web.ServerRunner | None = None
         self.ready = False
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is drawn by the system where 0 was asked for."""
-        server = _BoundedServer(
+        self._server = _Server(
             self.handle,
             request_factory=_request,
             handler_cancellation=True,
@@ -76,7 +77,7 @@ class ApiServer:
             keepalive_timeout=limits.KEEPALIVE_SECONDS,
             lingering_time=1.0,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=limits.SHUTDOWN_SECONDS)
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=limits.SHUTDOWN_SECONDS)
         await self._runner.setup()
         site = web.TCPSite(
             self._runner,
@@ -99,7 +100,8 @@ class ApiServer:
         began = self._clock.monotonic()
         user: User | None = None
         try:
-            user = self._authenticator.identify(_certificate(request), request.headers.get("Authorization", ""))
+            certified = self._server.users.get(request.protocol)
+            user = self._authenticator.identify(certified, request.headers.get("Authorization", ""))
             response = await self._dispatch(request, user)
         except ApiError as error:
             response = self._error(error)
@@ -115,14 +117,9 @@ class ApiServer:
             response = self._error(InternalError("Internal error occurred: the server's log says more"))
         seconds = self._clock.monotonic() - began
         self._metrics.count(request.method, response.status, seconds)
-        log.debug(
-            "request",
-            method=request.method,
-            path=request.path_qs,
-            user=user.name if user else "",
-            code=response.status,
-            seconds=round(seconds, 4),
-        )
+        if log.is_enabled_for(logging.DEBUG):
+            name = user.name if user else ""
+            log.debug("request", method=request.method, path=request.path_qs, user=name, code=response.status)
         return response
 
     async def _dispatch(self, request: web.BaseRequest, user: User | None) -> web.StreamResponse:
@@ -130,8 +127,8 @@ class ApiServer:
         if path in OPEN_TO_ALL:
             return await self._public(path)
         if path == JOIN_PATH:
-            body = negotiation.read_body(await self._body(request), request.headers.get("Content-Type", ""))
-            return web.Response(body=orjson.dumps(join.join(self._pki, user, body)), content_type=negotiation.JSON)
+            wish = negotiation.read_body(await self._body(request), request.headers.get("Content-Type", ""))
+            return web.Response(body=orjson.dumps(join.join(self._pki, user, wish)), content_type=negotiation.JSON)
         if user is None:
             raise Unauthorized("Unauthorized")
         if path == TUNNEL_PATH:
@@ -139,9 +136,8 @@ class ApiServer:
                 raise Forbidden("only node agents open tunnels")
             return await self._tunnels.serve(user.node_name, request)
         if (resource := paths.parse(path)) is not None:
-            if request.can_read_body:
-                await self._body(request)
-            return await self._resources.serve(request, user, resource)
+            body = await self._body(request) if request.can_read_body else b""
+            return await self._resources.serve(request, user, resource, body)
         return self._document(request, user, path)
 
     async def _public(self, path: str) -> web.Response:
@@ -173,10 +169,12 @@ class ApiServer:
         return response
 
     async def _body(self, request: web.BaseRequest) -> bytes:
-        """The body, read within its bounds of size and time; aiohttp keeps it for whoever reads it again."""
+        """The body, once, within its bounds of size and time."""
         if (length := request.content_length) is not None and length > limits.BODY_BYTES:
             raise TooLarge(f"Request entity too large: limit is {limits.BODY_BYTES}")
         try:
+            if length is not None and request.content.is_eof():  # usual: it came in one piece with the head
+                return request.content.read_nowait()
             async with asyncio.timeout(limits.REQUEST_BODY_SECONDS):
                 return await request.read()
         except TimeoutError as error:
@@ -196,14 +194,28 @@ class ApiServer:
         )
 
 
-class _BoundedServer(web.Server):
-    """Holds so many connections and no more. One that sends no whole request in KEEPALIVE_SECONDS is closed."""
+class _Server(web.Server):
+    """Holds so many connections and no more, and knows whom the certificate of each one names.
+
+    A connection that sends no whole request in KEEPALIVE_SECONDS is closed.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.users: dict[object, User] = {}
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
+        certificate = transport.get_extra_info("peercert")
+        if certificate and (user := user_of(certificate)):
+            self.users[handler] = user
         if len(self.connections) > limits.CONNECTIONS:
             log.warning("too many connections: one was closed", connections=limits.CONNECTIONS)
             transport.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        self.users.pop(handler, None)
+        super().connection_lost(handler, exc)
 
 
 def _request(
@@ -215,11 +227,3 @@ def _request(
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limits.BODY_BYTES)
-
-
-def _certificate(request: web.BaseRequest) -> dict[str, Any] | None:
-    if (transport := request.transport) is None:
-        return None
-    with suppress(AttributeError):
-        return transport.get_extra_info("peercert") or None
-    return None

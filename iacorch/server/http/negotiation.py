@@ -7,6 +7,7 @@ or Kubernetes protobuf; answers are JSON or YAML, whole, as a Table, or as metad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import orjson
@@ -39,7 +40,13 @@ class Answer:
     def content_type(self) -> str:
         return JSON if self.encoding == "json" else YAML
 
+    @property
+    def is_plain(self) -> bool:
+        """JSON of the whole object: what is stored, byte for byte."""
+        return self.encoding == "json" and not self.shape and not self.pretty
 
+
+@lru_cache(maxsize=256)
 def wanted(accept: str) -> Answer:
     """The first format in the Accept header that can be given. Raises NotAcceptable."""
     if not accept or accept == "*/*":

@@ -7,6 +7,7 @@ In: a path. Out: `ResourcePath`, or None where the path is not under a group and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 
@@ -20,6 +21,7 @@ class ResourcePath:
     subresource: str
 
 
+@lru_cache(maxsize=1024)
 def parse(path: str) -> ResourcePath | None:
     """The path as it stands in the request line, still percent-encoded."""
     parts = [unquote(part) for part in path.split("/") if part]

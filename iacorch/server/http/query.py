@@ -6,7 +6,7 @@ In: the query's parameters. Out: `ReadOptions`, `WriteOptions`, `DeleteOptions`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from iacorch.errors import BadRequest
 from iacorch.server.request import DeleteOptions, FieldValidation, ReadOptions, WriteOptions
@@ -25,7 +25,12 @@ def read_options(query: Mapping[str, str]) -> ReadOptions:
     )
 
 
+_PLAIN_WRITE: Final = WriteOptions()
+
+
 def write_options(query: Mapping[str, str]) -> WriteOptions:
+    if not query:
+        return _PLAIN_WRITE
     validation = query.get("fieldValidation", "") or "Warn"
     field_validation: FieldValidation
     match validation:

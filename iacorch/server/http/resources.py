@@ -27,6 +27,7 @@ from iacorch.server.request import Target, User
 from iacorch.server.tunnel import Tunnels
 
 _WATCH_WORDS: Final = ("true", "1")
+_NOTHING_ASKED: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Call:
     user: User
     target: Target
     query: Mapping[str, str]
+    body: bytes
     view: View
 
 
@@ -44,15 +46,15 @@ class Resources:
     def __init__(self, registry: Registry, tunnels: Tunnels, watches: streams.Watches, clock: Clock) -> None:
         self._registry, self._tunnels, self._watches, self._clock = registry, tunnels, watches, clock
 
-    async def serve(self, request: web.BaseRequest, user: User, path: ResourcePath) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest, user: User, path: ResourcePath, body: bytes) -> web.StreamResponse:
         """Raises `ApiError`s."""
         kind = self._registry.kinds.by_resource(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.namespaced):
             raise NotFound("the server could not find the requested resource")
         target = Target(kind, path.namespace, path.name, path.subresource)
         answer = negotiation.wanted(request.headers.get("Accept", ""))
-        view = shapes.view(answer, request.query, self._clock.now())
-        call = Call(request, user, target, request.query, view)
+        asked = request.query if request.rel_url.raw_query_string else _NOTHING_ASKED
+        call = Call(request, user, target, asked, body, shapes.view(answer, asked, self._clock.now()))
         match request.method:
             case "GET":
                 return await self._read(call)
@@ -85,7 +87,7 @@ class Resources:
 
     async def _create(self, call: Call) -> web.Response:
         target, registry = call.target, self._registry
-        body = await self._body(call)
+        body = self._body(call)
         options = query.write_options(call.query)
         if target.kind.is_virtual:
             return _json(call, registry.review(call.user, target, body), 201)
@@ -101,7 +103,7 @@ class Resources:
         return self._written(call, await registry.create(call.user, target, body, options))
 
     async def _update(self, call: Call) -> web.Response:
-        body = await self._body(call)
+        body = self._body(call)
         written = await self._registry.update(call.user, call.target, body, query.write_options(call.query))
         return self._written(call, written)
 
@@ -114,7 +116,7 @@ class Resources:
             raise UnsupportedMedia(
                 f"the body of the request was in an unknown format - accepted media types include: {known}"
             ) from error
-        patch = negotiation.read_value(await read_bytes(call.request), media)
+        patch = negotiation.read_value(call.body, media)
         if not isinstance(patch, (dict, list)):
             raise BadRequest("the body of a patch must be an object or an array of operations")
         options = query.write_options(call.query)
@@ -122,8 +124,7 @@ class Resources:
         return self._written(call, written)
 
     async def _delete(self, call: Call) -> web.Response:
-        raw = await read_bytes(call.request)
-        body = negotiation.read_body(raw, call.request.headers.get("Content-Type", "")) if raw else None
+        body = self._body(call) if call.body else None
         options = query.delete_options(call.query, body)
         if not call.target.name:
             selection = query.read_options(call.query)
@@ -134,9 +135,8 @@ class Resources:
             return self._written(call, written)
         return _json(call, _success(call.target, 200, uid=objects.uid(written.before or {})))
 
-    async def _body(self, call: Call) -> Object:
-        content_type = call.request.headers.get("Content-Type", "")
-        return negotiation.read_body(await read_bytes(call.request), content_type)
+    def _body(self, call: Call) -> Object:
+        return negotiation.read_body(call.body, call.request.headers.get("Content-Type", ""))
 
     def _written(self, call: Call, written: Written) -> web.Response:
         code = 201 if written.created else 200
@@ -150,11 +150,6 @@ class Resources:
         else:
             obj = shapes.shaped(call.target.kind, obj, call.view)
         return _json(call, obj, code, written.warnings)
-
-
-async def read_bytes(request: web.BaseRequest) -> bytes:
-    """The body, bounded in size (`app` sets the bound) and in time."""
-    return await request.read()
 
 
 def _list_response(call: Call, listing: Listing) -> web.Response:

@@ -30,7 +30,7 @@ class View:
 
     @property
     def is_plain(self) -> bool:
-        return self.answer == Answer()
+        return self.answer.is_plain
 
 
 def view(answer: Answer, query: Mapping[str, str], now: datetime) -> View:
