@@ -89,6 +89,8 @@ EVENT_SERIES: Final = 4_096
 """Events whose count is remembered, so that a repetition needs no read."""
 EVENT_SIMILAR: Final = 10
 """Different messages of one reason about one object before they are told as one."""
+EVENT_SIMILAR_SECONDS: Final = 600.0
+"""Older ones do not count, as in Kubernetes."""
 
 # Scheduler
 SCHEDULER_BINDERS: Final = 16
@@ -194,6 +196,16 @@ NETWORK_SERVICES_AT_ONCE: Final = 100
 NETWORK_VERIFY_SECONDS: Final = 60.0
 """How often links, routes and rules are looked at in case somebody else removed them."""
 NETWORK_RETRY_SECONDS: Final = 2.0
+ECHO_SECONDS: Final = 0.3
+"""Between two echoes to one node. A client whose packets are lost tries again after a second, and is to be led to a
+node that answers by then."""
+ECHOES_PER_SECOND: Final = 200
+"""A larger fleet is asked less often: an agent's share of a processor stays."""
+ECHOES_MISSED: Final = 3
+ECHOES_TRUSTED: Final = 2
+"""Answers in a row of a node that was silent."""
+CONNTRACK_FILTERS: Final = 16
+"""Addresses for which tracked connections are listed one by one; for more, all are listed once."""
 DNS_UPSTREAM_SECONDS: Final = 2.0
 """Patience with one upstream server; the next is asked then."""
 DNS_CACHE_ENTRIES: Final = 4_096

@@ -27,6 +27,7 @@ from iacorch.agent.network.dns.names import Names
 from iacorch.agent.network.dns.server import DnsServer
 from iacorch.agent.network.dns.snapshot import Snapshot
 from iacorch.agent.network.dns.upstream import NodeResolvers, Upstream
+from iacorch.agent.network.echo import Echoes
 from iacorch.agent.network.services import conntrack, nft
 from iacorch.agent.network.services.plan import Endpoint, host_port_rules
 from iacorch.agent.network.services.rules import INDEX, ServiceKey, ServiceRules, keys_of, service_of
@@ -77,6 +78,8 @@ class NodeNetwork:
         self._names = Names(self._services, self._slices, snapshot, domain=self._settings.cluster_domain)
         resolvers = NodeResolvers(resolv_conf, ours=self._settings.dns_address)
         self._dns = DnsServer(self._names.zone, Upstream(resolvers, clock=clock, ids=ids))
+        self._echoes = Echoes(lambda: self._peers, clock, changed=self._mark_silent)
+        self._peers: frozenset[routes.Peer] = frozenset()
         self._dirty_services: set[ServiceKey] = set()
         self._links_made = asyncio.Event()
         self._wake = asyncio.Event()
@@ -140,7 +143,8 @@ class NodeNetwork:
         self._slices.on_change(lambda old, new: self._mark(keys_of(old, new, by_label=True)))
         self._names.recall()
         async with Tasks("network") as tasks:
-            for name, work in (("names", self._serve_names), ("snapshot", self._keep_names)):
+            works = (("names", self._serve_names), ("snapshot", self._keep_names), ("echoes", self._echoes.run))
+            for name, work in works:
                 tasks.spawn(keep_running(work, name=name, clock=self._clock), name=name)
             for informer in (self._nodes, self._services, self._slices):
                 tasks.spawn(informer.run(), name=informer.kind.plural)
@@ -194,7 +198,8 @@ class NodeNetwork:
 
     async def _follow_peers(self) -> None:
         self._peers_changed = False
-        wanted = routes.overlay(routes.peers(self._nodes.items(), self._node_name))
+        self._peers = routes.peers(self._nodes.items(), self._node_name)
+        wanted = routes.overlay(self._peers)
         change = routes.difference(await self._blocking(links.overlay_seen), wanted)
         if change:
             log.info("routes to other nodes", add=sorted(change.add.routes), remove=sorted(change.remove.routes))
@@ -209,10 +214,12 @@ class NodeNetwork:
             await self._table.ensure_present(frame, host_ports)
             return
         await self._plan_marked()
-        before, after = self._table.elements, self._rules.elements(host_ports)
-        if await self._table.apply(frame, after) and (changed := conntrack.changed_frontends(before, after)):
+        await self._table.apply(frame, self._rules.elements(host_ports))
+        if departures := self._rules.departures:
             addresses = frozenset({str(self._node_address), str(frame.gateway)})
-            await self._blocking(lambda: conntrack.forget(changed, addresses))
+            count = await self._blocking(lambda: conntrack.forget(departures, addresses))
+            self._rules.departed()
+            log.debug("connections let go of", count=count)
 
     async def _plan_marked(self) -> None:
         """In bites, because after a start every Service is marked and names must be answered meanwhile."""
@@ -235,6 +242,9 @@ class NodeNetwork:
         if routes.place_of(old) != routes.place_of(new):
             self._peers_changed = True
             self._wake.set()
+
+    def _mark_silent(self, nodes: frozenset[str]) -> None:
+        self._mark(self._rules.silence(nodes))
 
     async def _wake_when_synced(self, informer: Informer) -> None:
         await informer.synced.wait()

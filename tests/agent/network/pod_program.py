@@ -35,11 +35,14 @@ class Pod:
             _, peer = server.recvfrom(100)
             server.sendto(f"{name} {peer[0]}".encode(), peer)
 
-    def tcp(self, address: str, port: int, count: int = 1) -> list[str]:
+    def tcp(
+        self, address: str, port: int, count: int = 1, from_port: int = 0, patience: float = PATIENCE_SECONDS
+    ) -> list[str]:
         answers = []
         for _ in range(count):
             try:
-                with socket.create_connection((address, port), timeout=PATIENCE_SECONDS) as connection:
+                here = ("0.0.0.0", from_port) if from_port else None
+                with socket.create_connection((address, port), timeout=patience, source_address=here) as connection:
                     answers.append(connection.recv(100).decode())
             except OSError as error:
                 answers.append(type(error).__name__)

@@ -6,6 +6,7 @@ One fleet for the module, because starting it costs seconds: each test brings it
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
@@ -179,6 +180,43 @@ def test_a_udp_client_is_moved_when_its_endpoint_goes(fleet: Fleet, web: Web) ->
     assert eventually(ask, lambda s: s.startswith("b ")).startswith("b ")
     web.behind("c")
     assert eventually(ask, lambda s: s.startswith("c ")).startswith("c ")
+
+
+DROP_ALL = "add table ip quiet; add chain ip quiet in { type filter hook input priority 0; policy drop; }"
+DROP_ECHOES = (
+    "add table ip quiet; add chain ip quiet in { type filter hook input priority 0; }; "
+    "add rule ip quiet in icmp type echo-request drop"
+)
+
+
+def test_a_client_that_waits_for_a_dead_pod_is_led_to_another(fleet: Fleet, web: Web) -> None:
+    fleet.pod("dead", 1)
+    fleet.enter_pod("dead", "nft", DROP_ALL)
+    fleet.put(service(web.name, web.vip), slice_of(web.name, (fleet.addresses["dead"], "node-2")))
+    client, port = fleet.pods["a"], 4000 + int(web.vip.split(".")[3])
+    silence = eventually(lambda: client.ask("tcp", address=web.vip, port=80, patience=0.3), ["TimeoutError"].__eq__)
+    assert silence == ["TimeoutError"], "it is led to the dead pod"
+    assert client.ask("tcp", address=web.vip, port=80, patience=0.3, from_port=port) == silence
+    with ThreadPoolExecutor(1) as pool:
+        # TCP tries again by itself; its second attempt may go elsewhere only if the first is forgotten.
+        waiting = pool.submit(client.ask, "tcp", address=web.vip, port=80, patience=30)
+        wanted = [f"b {fleet.addresses['a']}"]
+        web.behind("b")
+        assert waiting.result() == wanted
+    assert client.ask("tcp", address=web.vip, port=80, from_port=port) == wanted, "the port was used before"
+
+
+def test_a_node_that_does_not_answer_is_left_out_until_it_does(fleet: Fleet, web: Web) -> None:
+    web.behind("b", "c")
+    both = {f"b {fleet.addresses['a']}", f"c {fleet.addresses['a']}"}
+    assert eventually(lambda: web.seen_by(fleet.pods["a"]), both.__eq__) == both
+    fleet.nodes[1].run("nft", DROP_ECHOES)
+    try:
+        only = {f"b {fleet.addresses['a']}"}
+        assert eventually(lambda: web.seen_by(fleet.pods["a"]), only.__eq__) == only
+    finally:
+        fleet.nodes[1].run("nft", "delete", "table", "ip", "quiet")
+    assert eventually(lambda: web.seen_by(fleet.pods["a"]), both.__eq__) == both
 
 
 def test_host_ports_lead_to_their_pod_until_it_is_gone(fleet: Fleet) -> None:

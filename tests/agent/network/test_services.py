@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from iacorch.agent.network.contract import HostPort
 from iacorch.agent.network.services import nft
-from iacorch.agent.network.services.conntrack import Flow, changed_frontends, is_stale
+from iacorch.agent.network.services.flows import Departures, Flow, departures, is_stale, together
 from iacorch.agent.network.services.nft import Key
-from iacorch.agent.network.services.plan import Backend, Endpoint, Routing, host_port_rules, plan
+from iacorch.agent.network.services.plan import Backend, Endpoint, Place, Routing, host_port_rules, plan
 from iacorch.agent.network.services.rules import ServiceRules, keys_of, service_of
 from iacorch.agent.network.settings import CLUSTER_NETWORK, SERVICE_NETWORK
 from tests.agent.network.builders import service, slice_of
@@ -21,8 +21,8 @@ HERE, THERE = ("10.244.1.5", "node-1"), ("10.244.2.6", "node-2")
 FRAME = nft.Frame(IPv4Address("10.244.1.1"), IPv4Network("10.244.1.0/24"), CLUSTER_NETWORK, SERVICE_NETWORK)
 
 
-def routing(obj: dict[str, Any], *slices: dict[str, Any]) -> Routing:
-    return plan(obj, slices, node_name="node-1", cluster_network=CLUSTER_NETWORK)
+def routing(obj: dict[str, Any], *slices: dict[str, Any], silent: str = "") -> Routing:
+    return plan(obj, slices, Place("node-1", CLUSTER_NETWORK, frozenset(silent.split())))
 
 
 def behind(found: Routing, address: str = VIP, port: int = 80) -> list[str]:
@@ -61,6 +61,27 @@ def test_what_stands_behind_a_cluster_address(
     spec: dict[str, Any], slices: list[dict[str, Any]], wanted: list[str]
 ) -> None:
     assert behind(routing(service(**spec), *slices)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("slices", "silent", "wanted"),
+    [
+        pytest.param([slice_of("web", HERE, THERE)], "node-2", ["10.244.1.5"], id="others-go-first"),
+        pytest.param([slice_of("web", THERE)], "node-2", ["10.244.2.6"], id="better-tried-than-refused"),
+        pytest.param(
+            [slice_of("web", HERE, **LEAVING), slice_of("web", THERE)],
+            "node-2",
+            ["10.244.1.5"],
+            id="ending-but-there-before-ready-but-silent",
+        ),
+        pytest.param([slice_of("web", HERE, THERE)], "node-3", ["10.244.1.5", "10.244.2.6"], id="nobodys-node"),
+        pytest.param([slice_of("web", THERE, **GONE)], "node-2", [], id="not-serving-is-never-chosen"),
+    ],
+)
+def test_endpoints_on_nodes_that_do_not_answer_come_last(
+    slices: list[dict[str, Any]], silent: str, wanted: list[str]
+) -> None:
+    assert behind(routing(service(), *slices, silent=silent)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -173,6 +194,8 @@ def test_one_endpoint_more_is_one_element_more_and_another_chain() -> None:
         "add chain ip iacorch vip-3",
         "add rule ip iacorch vip-3 ct mark set numgen random mod 3",
         "add rule ip iacorch vip-3 dnat ip to ip daddr . meta l4proto . th dport . ct mark map @vip-endpoints",
+        "add rule ip iacorch vip-3 ct mark set 0",
+        "add rule ip iacorch vip-3 dnat ip to ip daddr . meta l4proto . th dport . ct mark map @vip-endpoints",
         "delete element ip iacorch vips { 10.96.1.1 . tcp . 80 }",
         "add element ip iacorch vip-endpoints { 10.96.1.1 . tcp . 80 . 2 : 10.244.1.4 . 8080 }",
         "add element ip iacorch vips { 10.96.1.1 . tcp . 80 : goto vip-3 }",
@@ -235,6 +258,9 @@ class Objects:
     def by_index(self, index: str, value: str) -> list[dict[str, Any]]:
         return [o for o in self.objects if value in service_of(o)]
 
+    def items(self) -> list[dict[str, Any]]:
+        return self.objects
+
 
 def test_only_marked_services_change() -> None:
     services, slices = Objects(service("a", "10.96.0.1"), service("b", "10.96.0.2")), Objects(slice_of("a", HERE))
@@ -257,29 +283,68 @@ def test_a_slice_that_changes_hands_concerns_both_services() -> None:
     assert keys_of({"metadata": {"name": "x", "namespace": "default"}}, by_label=True) == set()
 
 
-# Flows
+def test_a_node_that_falls_silent_concerns_the_services_with_endpoints_there() -> None:
+    services, slices = Objects(service("a"), service("b")), Objects(slice_of("a", HERE), slice_of("b", HERE, THERE))
+    rules = ServiceRules(services, slices, node_name="node-1", cluster_network=CLUSTER_NETWORK)
+    assert rules.silence(frozenset({"node-2"})) == {("default", "b")}
+    assert rules.silence(frozenset({"node-2"})) == set()
+    assert rules.silence(frozenset()) == {("default", "b")}
 
 
-def udp(*addresses: str) -> nft.Elements:
-    backend = Backend(tuple(Endpoint(a, 53) for a in addresses))
-    return nft.render(Routing({(VIP, "UDP", 53): backend}, {("UDP", 30053): backend}))
+# Connections to let go of
+
+
+PORTS = [{"name": "tcp", "protocol": p, "port": 80, "nodePort": 30080} for p in ("TCP", "UDP")]
+WEB = service(ports=PORTS)
+OLD, NEW = Endpoint("10.244.1.5", 8080), Endpoint("10.244.2.6", 8080)
 
 
 @pytest.mark.parametrize(
     ("destination", "answered_by", "stale"),
     [
-        pytest.param((VIP, 53), ("10.244.1.5", 53), True, id="endpoint-gone"),
-        pytest.param((VIP, 53), ("10.244.1.6", 53), False, id="endpoint-still-there"),
-        pytest.param((VIP, 99), ("10.244.1.5", 53), False, id="another-port"),
-        pytest.param(("172.31.0.1", 30053), ("10.244.1.5", 53), True, id="node-port"),
-        pytest.param(("192.0.2.1", 30053), ("192.0.2.1", 30053), False, id="somebody-elses-port"),
+        pytest.param((VIP, 80), OLD, True, id="endpoint-not-chosen"),
+        pytest.param((VIP, 80), NEW, False, id="endpoint-chosen"),
+        pytest.param((VIP, 99), OLD, False, id="another-port"),
+        pytest.param(("172.31.0.1", 30080), OLD, True, id="node-port"),
+        pytest.param(("192.0.2.1", 30080), OLD, False, id="somebody-elses-port"),
     ],
 )
-def test_flows_to_let_go(destination: tuple[str, int], answered_by: tuple[str, int], stale: bool) -> None:
-    frontends = changed_frontends(udp("10.244.1.5", "10.244.1.6"), udp("10.244.1.6"))
-    assert is_stale(Flow(destination, answered_by), frontends, {"172.31.0.1"}) == stale
+@pytest.mark.parametrize(
+    ("protocol", "is_answered"),
+    [pytest.param("TCP", False, id="tcp-not-answered"), pytest.param("UDP", True, id="udp")],
+)
+def test_clients_that_wait_are_led_elsewhere(
+    protocol: Any, is_answered: bool, destination: tuple[str, int], answered_by: Endpoint, stale: bool
+) -> None:
+    changed = departures(routing(WEB, slice_of("web", HERE, THERE)), routing(WEB, slice_of("web", THERE)))
+    flow = Flow(protocol, destination, answered_by, is_answered=is_answered)
+    assert is_stale(flow, changed, {"172.31.0.1"}) == stale
 
 
-def test_flows_of_a_service_that_is_gone_are_let_go_and_unchanged_ones_are_not_looked_at() -> None:
-    assert changed_frontends(udp("10.244.1.5"), udp("10.244.1.5")) == {}
-    assert changed_frontends(udp("10.244.1.5"), {}) == {(VIP, 53): set(), ("", 30053): set()}
+@pytest.mark.parametrize(
+    ("before", "after", "silent", "ends"),
+    [
+        pytest.param([slice_of("web", HERE, **LEAVING)], [], "", True, id="it-was-ending-and-is-gone"),
+        pytest.param([slice_of("web", HERE, **NOT_READY)], [], "", True, id="it-was-not-ready-and-is-gone"),
+        pytest.param([slice_of("web", HERE)], [], "node-1", True, id="its-node-was-silent-and-it-is-gone"),
+        pytest.param([slice_of("web", HERE)], [], "", False, id="it-was-fit-others-were-selected"),
+        pytest.param([slice_of("web", HERE)], [slice_of("web", HERE, **LEAVING)], "", False, id="it-is-ending"),
+        pytest.param([slice_of("web", HERE)], [slice_of("web", HERE, **NOT_READY)], "", False, id="it-is-not-ready"),
+    ],
+)
+def test_a_tcp_connection_lives_as_long_as_its_endpoint(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], silent: str, ends: bool
+) -> None:
+    changed = departures(routing(WEB, *before, silent=silent), routing(WEB, *after))
+    assert is_stale(Flow("TCP", (VIP, 80), OLD), changed, set()) == ends
+    assert not is_stale(Flow("TCP", ("10.244.1.5", 8080), OLD, is_translated=False), changed, set())
+
+
+def test_only_flows_of_what_left_are_looked_at() -> None:
+    here, both = routing(WEB, slice_of("web", HERE)), routing(WEB, slice_of("web", HERE, THERE))
+    assert not departures(here, here)
+    assert departures(both, here).left == frozenset({"10.244.2.6"})
+    assert departures(here, both).left == frozenset(), "who joins has no connections yet"
+    assert departures(Routing(), here).left == frozenset({VIP, ""}), "nobody answered before"
+    assert together(departures(both, here), departures(Routing(), here)).left == frozenset({"10.244.2.6", VIP, ""})
+    assert together(Departures(left=None), departures(both, here)).left is None

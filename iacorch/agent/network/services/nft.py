@@ -231,13 +231,15 @@ def _pick_chain(chain: str) -> str:
     (nft 1.0 accepts such rules, but cannot add another one to a table that is in the kernel). With affinity: the index
     gives a slot, which is the endpoint's address as a number; it is remembered for this client, or what is remembered
     is kept and refreshed; then the memory decides. If that endpoint is gone, `*-sticky` has no element for it and the
-    draw decides.
+    draw decides. A transaction may take the drawn endpoint away while a packet is between two rules: then the first one
+    is it, as there is always a first one.
     """
     scope, count, *sticky = chain.split("-")
     frontend = _FRONTEND[scope]
     draw = f"ct mark set numgen random mod {count}"
     drawn = f"{frontend} . ct mark"
-    rules = [draw, f"dnat ip to {drawn} map @{scope}-endpoints"]
+    send = f"dnat ip to {drawn} map @{scope}-endpoints"
+    rules = [draw, send, "ct mark set 0", send]
     if sticky:
         client = f"ip saddr . {frontend}"
         rules = [

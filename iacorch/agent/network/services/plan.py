@@ -52,6 +52,10 @@ class Routing:
     """Pods of this node that may be chosen, and so may be chosen for their own connections."""
     outside: frozenset[tuple[str, Transport, int]] = frozenset()
     """Endpoints that are not on the pod network (host network, hand-made slices): replies must pass this node."""
+    fit: frozenset[Endpoint] = frozenset()
+    """TCP endpoints that are ready on nodes that answer, chosen or not."""
+    unfit: frozenset[Endpoint] = frozenset()
+    """The Service's other TCP endpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,21 @@ class _Candidate:
     ready: bool
     serving: bool
     terminating: bool
+    reachable: bool
 
 
-def plan(service: Object, slices: Iterable[Object], *, node_name: str, cluster_network: IPv4Network) -> Routing:
-    """The Service's frontends on `node_name`. Headless and ExternalName Services have none: DNS does those."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where routing is planned for."""
+
+    node_name: str
+    cluster_network: IPv4Network
+    silent: frozenset[str] = frozenset()
+    """Nodes that do not answer this one (`reach.py`): their endpoints come last."""
+
+
+def plan(service: Object, slices: Iterable[Object], place: Place) -> Routing:
+    """The Service's frontends at `place`. Headless and ExternalName Services have none: DNS does those."""
     wanted = spec(service)
     cluster_addresses = _ipv4(wanted.get("clusterIPs") or [wanted.get("clusterIP", "")])
     if wanted.get("type") == "ExternalName" or not cluster_addresses:
@@ -76,11 +91,14 @@ def plan(service: Object, slices: Iterable[Object], *, node_name: str, cluster_n
     vips: dict[Vip, Backend] = {}
     node_ports: dict[NodePort, Backend] = {}
     chosen: set[tuple[Transport, _Candidate]] = set()
+    known: set[_Candidate] = set()
     for port in wanted.get("ports") or []:
         protocol: Transport = port.get("protocol", "TCP")
         if protocol not in ("TCP", "UDP"):
             continue
-        candidates = _candidates(parts, port.get("name", ""), node_name, cluster_network)
+        candidates = _candidates(parts, port.get("name", ""), place)
+        if protocol == "TCP":
+            known.update(candidates)
         inside = choose(candidates, only_local=wanted.get("internalTrafficPolicy") == "Local")
         outside = choose(candidates, only_local=wanted.get("externalTrafficPolicy") == "Local")
         for address in cluster_addresses:
@@ -95,14 +113,24 @@ def plan(service: Object, slices: Iterable[Object], *, node_name: str, cluster_n
         node_ports,
         frozenset(c.endpoint.address for _, c in chosen if c.local and c.inside),
         frozenset((c.endpoint.address, protocol, c.endpoint.port) for protocol, c in chosen if not c.inside),
+        frozenset(c.endpoint for c in known if c.ready and c.reachable),
+        frozenset(c.endpoint for c in known if not (c.ready and c.reachable)),
     )
 
 
 def choose(candidates: Iterable[_Candidate], *, only_local: bool) -> tuple[_Candidate, ...]:
-    """The ready ones; where there are none, those that still serve while they terminate; where there are none, none."""
+    """The ready ones; where there are none, those that still serve while they terminate; where there are none, none.
+
+    Of either, those on nodes that answer this one. When no such endpoint is left, silence is not believed: it is better
+    to try than to refuse.
+    """
     pool = [c for c in candidates if c.local or not only_local]
     ready = [c for c in pool if c.ready]
-    return tuple(ready or (c for c in pool if c.serving and c.terminating))
+    ending = [c for c in pool if not c.ready and c.serving and c.terminating]
+    for group in (ready, ending):
+        if reachable := [c for c in group if c.reachable]:
+            return tuple(reachable)
+    return tuple(ready or ending)
 
 
 def host_port_rules(
@@ -120,9 +148,7 @@ def host_port_rules(
     return rules
 
 
-def _candidates(
-    parts: Iterable[Object], port_name: str, node_name: str, cluster_network: IPv4Network
-) -> list[_Candidate]:
+def _candidates(parts: Iterable[Object], port_name: str, place: Place) -> list[_Candidate]:
     """Every endpoint of the named port, once, in a fixed order."""
     found: dict[Endpoint, _Candidate] = {}
     for part in parts:
@@ -136,11 +162,12 @@ def _candidates(
                 endpoint = Endpoint(str(address), number)
                 found[endpoint] = _Candidate(
                     endpoint,
-                    entry.get("nodeName") == node_name,
-                    address in cluster_network,
+                    entry.get("nodeName") == place.node_name,
+                    address in place.cluster_network,
                     ready,
                     bool(conditions.get("serving", ready)),
                     bool(conditions.get("terminating", False)),
+                    entry.get("nodeName") not in place.silent,
                 )
     return [found[endpoint] for endpoint in sorted(found)]
 
