@@ -6,6 +6,7 @@ In: a reference and a policy. Out: the image, or `ImageTrouble` with the reason 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from iacorch.agent.runtime.contract import ImagePullFailed, ImageState, NoSuchImage, Runtime
@@ -35,13 +36,20 @@ def policy_of(reference: str, policy: str | None) -> str:
     return "IfNotPresent" if has_version else "Always"
 
 
-async def ensure(runtime: Runtime, reference: str, policy: str) -> ImageState:
-    """Raises ImageTrouble."""
+def _nobody(reason: str, message: str) -> None:
+    return None
+
+
+async def ensure(
+    runtime: Runtime, reference: str, policy: str, *, tell: Callable[[str, str], None] = _nobody
+) -> ImageState:
+    """Raises ImageTrouble. `tell` hears (reason, message) of what an Event should say."""
     if not reference.startswith("sha256:") and not _REFERENCE.fullmatch(reference):
         raise ImageTrouble(
             "InvalidImageName", f'couldn\'t parse image name "{reference}": invalid reference format', subject=reference
         )
     if policy != "Always" and (found := await runtime.image(reference)) is not None:
+        tell("Pulled", f'Container image "{reference}" already present on machine')
         return found
     if policy == "Never":
         raise ImageTrouble(
@@ -49,8 +57,11 @@ async def ensure(runtime: Runtime, reference: str, policy: str) -> ImageState:
             f'Container image "{reference}" is not present with pull policy of Never',
             subject=reference,
         )
+    tell("Pulling", f'Pulling image "{reference}"')
     try:
-        return await runtime.pull(reference)
+        found = await runtime.pull(reference)
     except (ImagePullFailed, NoSuchImage) as error:
         message = f'failed to pull image "{reference}": {error.message}'
         raise ImageTrouble("ErrImagePull", message, subject=reference) from error
+    tell("Pulled", f'Successfully pulled image "{reference}"')
+    return found

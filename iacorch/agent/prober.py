@@ -8,6 +8,8 @@ TCPSocketAction, ExecAction.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -78,22 +80,19 @@ class SocketProber:
                 if (action := handler.get("exec")) is not None:
                     return await self._exec(action, subject, timeout_seconds)
         except TimeoutError:
-            return Reply(False, f"no answer within {timeout_seconds:g} s")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Reply(False, str(error) or type(error).__name__)
+            return Reply(False, f"{_asked(handler, subject)}no answer within {timeout_seconds:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            return Reply(False, f"{_asked(handler, subject)}{reason(error)}")
+        except ValueError as error:
+            return Reply(False, str(error))
         except RuntimeFailed as error:
             return Reply(False, error.message)
         return Reply(False, f"probes of kind {sorted(handler)} are not supported by this agent")
 
     async def _http(self, action: Mapping[str, Any], subject: Subject) -> Reply:
         assert self._session is not None, "use `async with SocketProber(...)`"
-        host = action.get("host") or subject.address
-        path = action.get("path") or "/"
-        scheme = str(action.get("scheme") or "HTTP").lower()
-        port = port_number(action.get("port"), subject.ports)
-        url = f"{scheme}://{host}:{port}{'' if path.startswith('/') else '/'}{path}"
         headers = {entry["name"]: entry["value"] for entry in action.get("httpHeaders") or ()}
-        async with self._session.get(url, headers=headers) as response:
+        async with self._session.get(url_of(action, subject), headers=headers) as response:
             body = await response.content.read(_BODY_BYTES)
             if response.status in _HTTP_GOOD:
                 return Reply(True)
@@ -113,6 +112,32 @@ async def _tcp(action: Mapping[str, Any], subject: Subject) -> Reply:
     _, writer = await asyncio.open_connection(host, port)
     writer.transport.abort()
     return Reply(True)
+
+
+def url_of(action: Mapping[str, Any], subject: Subject) -> str:
+    """Where an HTTPGetAction leads. Raises ValueError for a port that the container does not name."""
+    host, path = action.get("host") or subject.address, action.get("path") or "/"
+    scheme = str(action.get("scheme") or "HTTP").lower()
+    port = port_number(action.get("port"), subject.ports)
+    return f"{scheme}://{host}:{port}{'' if path.startswith('/') else '/'}{path}"
+
+
+def reason(error: aiohttp.ClientError | OSError) -> str:
+    """What a person needs of it: "connection refused" and not how the library words it."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    if isinstance(error, OSError) and error.errno in errno.errorcode:
+        return os.strerror(error.errno or 0).lower()
+    return str(error) or type(error).__name__
+
+
+def _asked(handler: Mapping[str, Any], subject: Subject) -> str:
+    if (action := handler.get("httpGet")) is not None:
+        return f'Get "{url_of(action, subject)}": '
+    if (action := handler.get("tcpSocket")) is not None:
+        address = f"{action.get('host') or subject.address}:{port_number(action.get('port'), subject.ports)}"
+        return f"dial tcp {address}: "
+    return ""
 
 
 def port_number(port: int | str | None, named: Mapping[str, int]) -> int:

@@ -409,7 +409,7 @@ class Worker:
             async with asyncio.timeout(None) as self._pull:
                 if self._ending_since is not None:
                     return
-                self._images[name] = await images.ensure(self.node.runtime, reference, policy)
+                self._images[name] = await images.ensure(self.node.runtime, reference, policy, tell=self._event)
         except TimeoutError:
             return  # the pod is ending and does not need it any more
         finally:
@@ -426,6 +426,7 @@ class Worker:
         except NoSuchImage:
             self._images.pop(start.name, None)
             raise
+        self._event("Created", f"Created container {start.name}")
         try:
             await self.node.runtime.start(container_id)
         except RuntimeFailed as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -38,6 +38,16 @@ class News:
     type: str
     reason: str
     message: str
+    is_combined: bool = False
+    """Stands for many: its message is the newest of them."""
+
+
+@dataclass(slots=True)
+class _Similar:
+    """Different messages of one reason about one object, since when."""
+
+    since: float
+    messages: set[str]
 
 
 @dataclass(slots=True)
@@ -56,7 +66,7 @@ class Recorder:
         self._queue: deque[News] = deque(maxlen=limits.EVENT_QUEUE)
         self._wake = asyncio.Event()
         self._series: OrderedDict[str, _Series] = OrderedDict()
-        self._similar: OrderedDict[tuple[str, str], set[str]] = OrderedDict()
+        self._similar: OrderedDict[tuple[str, str], _Similar] = OrderedDict()
         self._writing = False
 
     def record(self, about: Object, type_: str, reason: str, message: str) -> None:
@@ -89,14 +99,17 @@ class Recorder:
 
     def _aggregated(self, news: News) -> News:
         """The news itself, or the common one when this object had too many different ones for this reason."""
-        seen = self._similar.setdefault((news.uid, news.reason), set())
-        self._similar.move_to_end((news.uid, news.reason))
+        key, now = (news.uid, news.reason), self._clock.monotonic()
+        similar = self._similar.get(key)
+        if similar is None or now - similar.since > limits.EVENT_SIMILAR_SECONDS:
+            similar = self._similar[key] = _Similar(now, set())
+        self._similar.move_to_end(key)
         if len(self._similar) > limits.EVENT_SERIES:
             self._similar.popitem(last=False)
-        if news.message in seen or len(seen) < limits.EVENT_SIMILAR:
-            seen.add(news.message)
+        if news.message in similar.messages or len(similar.messages) < limits.EVENT_SIMILAR:
+            similar.messages.add(news.message)
             return news
-        return News(news.uid, news.reference, news.type, news.reason, f"(combined from similar events): {news.reason}")
+        return replace(news, message=f"(combined from similar events): {news.message}", is_combined=True)
 
     async def _write(self, news: News) -> None:
         reference = dict(news.reference)
@@ -137,7 +150,9 @@ class Recorder:
             "count": count + 1,
         }
         if count:
-            await self._client.patch(EVENT, namespace, name, {"count": count + 1, "lastTimestamp": now})
+            await self._client.patch(
+                EVENT, namespace, name, {"count": count + 1, "lastTimestamp": now, "message": news.message}
+            )
         else:
             await self._client.create(EVENT, event)
         self._series[name] = _Series(count + 1, first or now)
@@ -155,5 +170,5 @@ class Recorder:
 
 def _digest(news: News) -> str:
     """The same news has the same name, also after a restart."""
-    text = "\0".join((news.uid, news.type, news.reason, news.message))
+    text = "\0".join((news.uid, news.type, news.reason, "" if news.is_combined else news.message))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -18,11 +18,13 @@ from iacorch.agent.environment import ConfigMissing
 from iacorch.agent.journal import Journal
 from iacorch.agent.network.contract import NetworkState
 from iacorch.agent.observed import StartContainer
-from iacorch.agent.prober import port_number
+from iacorch.agent.prober import SocketProber, Subject, port_number
 from iacorch.agent.probes import Settings, Tally
 from iacorch.agent.runtime.contract import ImageState, Resources, RuntimeInfo
+from iacorch.agent.runtime.fake import FakeRuntime
 from iacorch.client.tunnel import CREDIT_BYTES, Frame, FrameType, decode
 from iacorch.errors import NotFound
+from iacorch.kit.clock import SystemClock
 from iacorch.kit.tasks import Tasks
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,6 +65,17 @@ def test_ports_are_numbers_or_names() -> None:
     assert port_number(80, {}) == port_number("80", {}) == port_number("http", {"http": 80}) == 80
     with pytest.raises(ValueError, match="no port named 'http'"):
         port_number("http", {})
+
+
+async def test_a_probe_that_cannot_connect_says_so_in_few_words() -> None:
+    async with SocketProber(FakeRuntime(SystemClock())) as prober:
+        nobody = Subject("c", "127.0.0.1", {"http": 1})
+        http = await prober.ask({"httpGet": {"port": "http", "path": "/x"}}, nobody, timeout_seconds=20)
+        tcp = await prober.ask({"tcpSocket": {"port": 1}}, nobody, timeout_seconds=20)
+        unnamed = await prober.ask({"httpGet": {"port": "web"}}, nobody, timeout_seconds=20)
+    assert http.message == 'Get "http://127.0.0.1:1/x": connection refused'
+    assert tcp.message == "dial tcp 127.0.0.1:1: connection refused"
+    assert unnamed.message == "the container has no port named 'web'"
 
 
 # Images
