@@ -13,6 +13,7 @@ import html
 import os
 import signal
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -93,12 +94,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         if self.path not in ("/healthz", "/readyz"):
-            print(f"{self.address_string()} {format % args}")
+            sys.stdout.write(f"{self.address_string()} {format % args}\n")  # in one piece: threads share the stream
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # the library's 5 are fewer than a burst of visitors
+    daemon_threads = False  # requests in flight are answered before the process ends
 
 
 def main() -> None:
-    server = ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Handler)
-    server.daemon_threads = False  # requests in flight are answered before the process ends
+    server = Server(("", int(os.environ.get("PORT", "8080"))), Handler)
 
     def end(signum: int, frame: object) -> None:
         ending.set()
