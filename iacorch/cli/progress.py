@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import click
 import orjson
-from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
 
 from iacorch.infra.engine import contract
 from iacorch.infra.engine.contract import Diagnostic, Event, Op, ResourceDone, ResourcePre, Result, Severity
+
+if TYPE_CHECKING:
+    from rich.spinner import Spinner
 
 _SIGNS: Final = {
     Op.CREATE: ("+", "green", "created"),
@@ -122,9 +121,15 @@ class PlainProgress:
 
 
 class RichProgress(PlainProgress):
-    """The same lines, and below them what is running now, each with its clock."""
+    """The same lines, and below them what is running now, each with its clock.
+
+    Imports what it draws with when it draws: most runs are in no terminal, and a tenth of a second counts.
+    """
 
     def __init__(self, title: str, stack: str, *, debug: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
         super().__init__(title, stack, debug=debug)
         self._console = Console(highlight=False)
         self._running: dict[str, Spinner] = {}
@@ -139,6 +144,9 @@ class RichProgress(PlainProgress):
         self._live.stop()
 
     def hear(self, event: Event) -> None:
+        from rich.spinner import Spinner
+        from rich.table import Table
+
         match event:
             case ResourcePre() if not _component(event.type):
                 self._running[event.urn] = Spinner("dots", f"{event.op} {label(event.urn)}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from iacorch.errors import ApiError, ConfigError
+from iacorch.errors import ApiError, ConfigError, EngineError
 from iacorch.infra.bootstrap.errors import PlaybookFailed, RemoteFailed
 from iacorch.infra.bootstrap.facts import Facts
 from iacorch.infra.bootstrap.plan import (
@@ -26,7 +26,7 @@ from iacorch.infra.machines.docker_provider.wire import UNKNOWN, has_unknown
 from iacorch.infra.provider import cluster
 from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
-from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, words
+from iacorch.infra.provider.resource import CUT_SHORT, HalfMade, Made, Properties, Request, words
 from iacorch.kit import limits
 from iacorch.kit.ids import Ids
 
@@ -111,6 +111,15 @@ class ControlPlanes:
         if look.found is None:
             request.say(look.words)
         return Made(id, {**_known(state), **seen(look.found, CONTROL_PLANE_UNIT, state)})
+
+    async def find(self, request: Request, inputs: Properties) -> Made | None:
+        look = await self._machines.look(target_of(inputs))
+        if look.found is None:
+            raise EngineError(f"{request.name}: whether it was begun cannot be seen: {look.words}")
+        if look.found.installation.owners.get(CONTROL_PLANE_UNIT) != request.token:
+            return None
+        outputs = {**_addresses(inputs), **seen(look.found, CONTROL_PLANE_UNIT, {})}
+        raise HalfMade(Made(request.token, outputs), [CUT_SHORT])
 
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
         target = target_of(inputs, host_keys=state.get("hostKeys", ""))

@@ -20,7 +20,7 @@ from iacorch.infra.provider import cluster
 from iacorch.infra.provider import manifest_plan as plan
 from iacorch.infra.provider.manifest_plan import Reference
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
-from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, Say, words
+from iacorch.infra.provider.resource import CUT_SHORT, HalfMade, Made, Properties, Request, Say, words
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 
@@ -107,6 +107,21 @@ class Manifests:
         if not found:
             return None
         return Made(id, {"applied": _names(wanted), "inSync": in_sync == len(wanted)})
+
+    async def find(self, request: Request, inputs: Properties) -> Made | None:
+        applied: list[str] = []
+        try:
+            async with cluster.opened(str(inputs["kubeconfig"])) as client:
+                for obj in _documents(inputs):
+                    ref = plan.reference(obj)
+                    live = await _live(client, ref)
+                    if live is not None and objects.annotations(live).get(plan.OWNER) == request.token:
+                        applied.append(str(ref))
+        except (Unavailable, ConfigError) as error:
+            raise EngineError(f"whether it was begun cannot be seen: {words(error)}") from error
+        if not applied:
+            return None
+        raise HalfMade(Made(request.token, {"applied": applied, "inSync": False}), [CUT_SHORT])
 
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
         try:

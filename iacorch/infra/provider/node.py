@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from iacorch.api import objects
-from iacorch.errors import ApiError, ConfigError, Unavailable
+from iacorch.errors import ApiError, ConfigError, EngineError, Unavailable
 from iacorch.infra.bootstrap.errors import PlaybookFailed
 from iacorch.infra.bootstrap.plan import AGENT_UNIT, NodeConfig, node_ip, plan_node
 from iacorch.infra.bootstrap.ssh import SshTarget
@@ -20,7 +20,7 @@ from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.provider import cluster
 from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
-from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, name_of, words
+from iacorch.infra.provider.resource import CUT_SHORT, HalfMade, Made, Properties, Request, name_of, words
 from iacorch.kit import limits
 
 SPEC = ResourceSpec(
@@ -87,7 +87,7 @@ class Nodes:
         return {**{p.name: UNKNOWN for p in SPEC.outputs}, **known, "reachable": True, "serviceActive": True}
 
     async def create(self, request: Request, inputs: Properties) -> Made:
-        return await self._apply(request, f"{inputs['nodeName']}.{request.token}", request.token, inputs, {})
+        return await self._apply(request, _id(request, inputs), request.token, inputs, {})
 
     async def update(self, request: Request, id: str, inputs: Properties, old: Properties, state: Properties) -> Made:
         return await self._apply(request, id, _owner(id), inputs, state)
@@ -106,6 +106,15 @@ class Nodes:
             "version": version or state.get("version", ""),
         }
         return Made(id, outputs)
+
+    async def find(self, request: Request, inputs: Properties) -> Made | None:
+        look = await self._machines.look(target_of(inputs))
+        if look.found is None:
+            raise EngineError(f"{inputs['nodeName']}: whether it was begun cannot be seen: {look.words}")
+        if look.found.installation.owners.get(AGENT_UNIT) != request.token:
+            return None
+        outputs = {**seen(look.found, AGENT_UNIT, {}), "ready": False}
+        raise HalfMade(Made(_id(request, inputs), outputs), [CUT_SHORT])
 
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
         name = str(inputs["nodeName"])
@@ -180,6 +189,10 @@ def _config(inputs: Properties, owner: str) -> NodeConfig:
         labels=dict(inputs.get("labels") or {}),
         taints=tuple(inputs.get("taints") or ()),
     )
+
+
+def _id(request: Request, inputs: Properties) -> str:
+    return f"{inputs['nodeName']}.{request.token}"
 
 
 def _owner(id: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from iacorch.errors import IacorchError
 from iacorch.infra.provider.properties import Difference, Failure, ResourceSpec
@@ -33,6 +33,9 @@ class Request:
     @property
     def token(self) -> str:
         return token_of(self.urn)
+
+
+CUT_SHORT: Final = "its creation was cut short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,13 @@ class Resource(Protocol):
 
     async def read(self, request: Request, id: str, inputs: Properties, state: Properties) -> Made | None:
         """What is found; None when it is certain that there is nothing any more."""
+        ...
+
+    async def find(self, request: Request, inputs: Properties) -> Made | None:
+        """What a create of `inputs` that was cut short has left, None for nothing.
+
+        HalfMade where there is something to go on with: the engine keeps it, and the next update finishes it.
+        """
         ...
 
     async def update(self, request: Request, id: str, inputs: Properties, old: Properties, state: Properties) -> Made:

@@ -122,7 +122,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
                     f"{request.id} cannot be imported: an ID does not say how the machine is reached",
                     hint="declare the resource; making it goes on with what an earlier try left",
                 )
-            made = await resource.read(self._request(request), request.id, inputs, state)
+            wanted = self._request(request)
+            if request.id:
+                made = await resource.read(wanted, request.id, inputs, state)
+            else:
+                made = await resource.find(wanted, inputs)
             if made is None:
                 return provider_pb2.ReadResponse(id="")
             return provider_pb2.ReadResponse(

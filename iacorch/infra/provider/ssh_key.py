@@ -58,6 +58,9 @@ class SshKeys:
     async def read(self, request: Request, id: str, inputs: Properties, state: Properties) -> Made | None:
         return Made(id, state)
 
+    async def find(self, request: Request, inputs: Properties) -> Made | None:
+        return None
+
     async def update(self, request: Request, id: str, inputs: Properties, old: Properties, state: Properties) -> Made:
         return Made(id, state)
 

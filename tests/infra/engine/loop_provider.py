@@ -1,10 +1,10 @@
 """A tiny provider of trivial resources, run as a plugin process: `python loop_provider.py [ENGINE_ADDRESS]`.
 
 Its world is a folder (environment LOOP_WORLD): one JSON file a resource, so tests see what really exists. Resources
-`loop:index:Thing` take `value` (updates), `key` (replaces), `token` (secret) and orders: `slow` seconds, `fail` text,
-`half` text (made but not ready), `die` (the process ends during create, after the thing was made), `stubborn` (does not
-end when it is asked to). Package config
-`region` replaces the provider. Every call is one line in `calls.log`, and so is `MadeAgain`: a create of what is there.
+`loop:index:Thing` take `value` (updates), `key` (replaces), `token` (secret) and orders: `slow` seconds, `gate` (takes
+until the file `open` is there), `fail` text, `half` text (made but not ready), `die` (the process ends during create,
+after the thing was made), `stubborn` (does not end when it is asked to). Package config `region` replaces the provider.
+Every call is one line in `calls.log`, and so is `MadeAgain`: a create of what is there.
 """
 
 import json
@@ -101,7 +101,7 @@ class Loop:
 
     def Diff(self, request: Any, context: Any) -> Any:
         old, new = plain(decode(request.old_inputs)), plain(decode(request.news))
-        ignored = {"slow", "fail", "half", "die"}
+        ignored = {"slow", "gate", "fail", "half", "die"}
         changed = [k for k in sorted({*old, *new} - ignored) if old.get(k) != new.get(k)]
         replaces = [k for k in changed if k == "key"]
         some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
@@ -130,6 +130,10 @@ class Loop:
             os._exit(7)
         if bare.get("stubborn"):
             (WORLD / "stubborn").touch()
+        if bare.get("gate"):
+            (WORLD / f"making-{id_}").touch()
+            while not (WORLD / "open").exists():
+                time.sleep(0.02)
         if bare.get("slow"):
             (WORLD / f"making-{id_}").touch()
             time.sleep(float(bare["slow"]))

@@ -69,12 +69,13 @@ async def test_kill_9_at_many_points_never_loses_a_thing(world: World) -> None:
 
 
 async def test_an_interrupted_run_finishes_what_it_began(world: World) -> None:
-    world.program('a = Thing("a", slow=1)\nThing("b", value=a.address)\n')
+    world.program('a = Thing("a", gate=True)\nThing("b", value=a.address)\n')
     engine = world.builtin()
     await engine.create_stack(world.ref)
     running = asyncio.create_task(engine.up(world.ref, world.options()))
     await until(lambda: (world.things / "making-a-0").exists(), "the provider is making a")
     running.cancel()
+    (world.things / "open").touch()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert world.resource("a")["id"] == "a-0"
@@ -126,11 +127,12 @@ async def test_other_pending_operations_are_settled_by_reading(
 
 
 async def test_ctrl_c_ends_with_130_and_a_whole_state(world: World) -> None:
-    world.program('Thing("a", slow=2)\nThing("b", slow=2)\n')
+    world.program('a = Thing("a", gate=True)\nThing("b", value=a.address)\n')
     await world.builtin().create_stack(world.ref)
     process = start(world, "up", "--yes")
     await until(lambda: (world.things / "making-a-0").exists(), "the provider is making a")
     process.send_signal(signal.SIGINT)
+    (world.things / "open").touch()
     _, said = await asyncio.to_thread(process.communicate)
     assert process.returncode == 130, said.decode()
     assert world.resource("a")["id"] == "a-0"

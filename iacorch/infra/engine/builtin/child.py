@@ -85,7 +85,8 @@ class Child:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, sign)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), limits.ENGINE_CHILD_STOP_SECONDS)
+                async with asyncio.timeout(limits.ENGINE_CHILD_STOP_SECONDS):
+                    await self._process.wait()
         # The guard is reaped by now; what it guarded may have ignored the first signal.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -19,59 +19,80 @@ from iacorch.infra.engine.contract import Change, Diagnostic, Op, Severity
 from iacorch.infra.engine.errors import Protected, ResourceFailed
 
 
-async def resolve_pending(deployment: Deployment) -> None:
-    """Settle every operation that had begun when the last run ended, by reading the resource."""
+async def resolve_pending(deployment: Deployment, *, program: bool) -> None:
+    """Settle every operation that had begun when the last run ended, by reading the resource.
+
+    A create that left nothing stays noted where a `program` will ask for it again: it is to get the same inputs.
+    """
     recorder = deployment.recorder
     for ticket, pending in recorder.pending:
         wanted = pending.resource
         if wanted.custom and not wanted.is_provider:
-            await _resolve(deployment, pending)
+            settled = await _resolve(deployment, pending)
+            if not settled and program:
+                deployment.interrupted[wanted.urn] = ticket, wanted
+                continue
         recorder.end(ticket)
         await recorder.commit()
 
 
-async def _resolve(deployment: Deployment, pending: Pending) -> None:
-    wanted, recorder = pending.resource, deployment.recorder
-    plugin = await deployment.providers.serving(wanted.provider)
-    old = next((r for r in recorder.old() if r.urn == wanted.urn and r.id == wanted.id), None)
+def forget_interrupted(deployment: Deployment) -> None:
+    """The program does not ask again for what was interrupted, and nothing is there: no more to note."""
+    while deployment.interrupted:
+        _, (ticket, _) = deployment.interrupted.popitem()
+        deployment.recorder.end(ticket)
+
+
+async def _resolve(deployment: Deployment, pending: Pending) -> bool:
+    """Settle one operation; False for a create of which nothing is found."""
     if pending.kind == "creating":
-        try:
-            found = await plugin.read(wanted.urn, "", inputs=wanted.inputs, outputs={})
-        except ResourceFailed:
-            found = Read("", {}, {})
-        if not found.id:
-            deployment.listen(
-                Diagnostic(
-                    Severity.WARNING,
-                    "its creation was interrupted, and the provider does not find it by its name; "
-                    "it is asked to create it again",
-                    wanted.urn,
-                )
-            )
-            return
-        made = replace(wanted, id=found.id, outputs=found.outputs, created="", modified="")
-        if (before := recorder.find_old(wanted.urn)) is not None:
-            if before.pending_replacement:
-                recorder.change_old(before, None)
-            else:
-                recorder.change_old(before, replace(before, delete=True))
-        recorder.adopt(made)
-        _say(deployment, wanted, "its creation was interrupted; it is there, and was taken into the state")
-        return
+        return await _find(deployment, pending.resource)
+    wanted, recorder = pending.resource, deployment.recorder
+    old = next((r for r in recorder.old() if r.urn == wanted.urn and r.id == wanted.id), None)
     if old is None:
-        return
-    found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs)
+        return True
+    plugin = await deployment.providers.serving(wanted.provider)
+    errors: tuple[str, ...] = ()
+    try:
+        found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs)
+    except HalfMade as half:
+        found, errors = Read(half.id, old.inputs, half.outputs), half.reasons
     if not found.id:
         recorder.change_old(old, None)
         recorder.forget(frozenset({old.urn}))
         _say(deployment, wanted, f"it was interrupted while {pending.kind}, and is gone")
-        return
-    recorder.change_old(old, replace(old, outputs=found.outputs))
+        return True
+    recorder.change_old(old, replace(old, outputs=found.outputs, init_errors=errors or old.init_errors))
     _say(deployment, wanted, f"it was interrupted while {pending.kind}; its state was read again")
+    return True
+
+
+async def _find(deployment: Deployment, wanted: Resource) -> bool:
+    """Ask the provider for what a create has left, by URN and inputs; take it into the state."""
+    recorder, why = deployment.recorder, ""
+    errors: tuple[str, ...] = ()
+    plugin = await deployment.providers.serving(wanted.provider)
+    try:
+        found = await plugin.read(wanted.urn, "", inputs=wanted.inputs, outputs={})
+    except HalfMade as half:
+        found, errors = Read(half.id, wanted.inputs, half.outputs), half.reasons or ("unknown",)
+    except ResourceFailed as error:
+        found, why = Read("", {}, {}), f": {error.message}"
+    if not found.id:
+        message = f"its creation was interrupted, and the provider does not find it by its name{why}"
+        deployment.execution.listen(Diagnostic(Severity.WARNING, f"{message}; it is asked to create it again",
+                                               wanted.urn))  # fmt: skip
+        return False
+    made = replace(wanted, id=found.id, outputs=found.outputs, created="", modified="", init_errors=errors)
+    if (before := recorder.find_old(wanted.urn)) is not None:
+        recorder.change_old(before, None if before.pending_replacement else replace(before, delete=True))
+    recorder.adopt(made)
+    _say(deployment, wanted, "its creation was interrupted; it is there, and was taken into the state")
+    return True
 
 
 def _say(deployment: Deployment, resource: Resource, message: str) -> None:
-    deployment.listen(Diagnostic(Severity.INFO, message, resource.urn))
+    deployment.execution.listen(Diagnostic(Severity.INFO, message, resource.urn))
 
 
 async def refresh(deployment: Deployment) -> None:
@@ -87,7 +108,7 @@ async def refresh(deployment: Deployment) -> None:
         and (not deployment.options.targets or urn.matches(r.urn, deployment.options.targets))
     ]
     gone: set[str] = set()
-    await deployment.together([_refresh(deployment, resource, gone) for resource in chosen])
+    await deployment.execution.together([_refresh(deployment, resource, gone) for resource in chosen])
     if gone:
         deployment.recorder.forget(frozenset(gone))
     await deployment.recorder.commit()
@@ -96,7 +117,7 @@ async def refresh(deployment: Deployment) -> None:
 async def _refresh(deployment: Deployment, old: Resource, gone: set[str]) -> None:
     plugin = await deployment.providers.serving(old.provider)
     errors: tuple[str, ...] = ()
-    async with deployment.step(old, Op.REFRESH, (), counted=False) as began:
+    async with deployment.execution.step(old, Op.REFRESH, (), counted=False) as began:
         try:
             found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs)
         except HalfMade as half:
@@ -110,22 +131,23 @@ async def _refresh(deployment: Deployment, old: Resource, gone: set[str]) -> Non
     changes = steps.compare(old.outputs, outputs)
     new = replace(old, inputs=found.inputs, outputs=outputs, init_errors=errors)
     if new == old:
-        deployment.counts[Op.SAME] += 1
+        deployment.execution.counts[Op.SAME] += 1
         return
     deployment.recorder.change_old(old, replace(new, modified=began))
     if changes:
         await _report(deployment, old, Op.UPDATE, changes)
     else:
-        deployment.counts[Op.SAME] += 1
+        deployment.execution.counts[Op.SAME] += 1
 
 
 async def _report(deployment: Deployment, old: Resource, op: Op, changes: tuple[Change, ...]) -> None:
-    async with deployment.step(old, op, changes):
+    async with deployment.execution.step(old, op, changes):
         await deployment.recorder.commit()
 
 
 async def delete_unwanted(deployment: Deployment) -> None:
     """After the program: delete what it did not register, and what its replacements left."""
+    forget_interrupted(deployment)
     targets = deployment.options.targets
     doomed: list[Resource] = []
     for old in deployment.recorder.old():
@@ -168,7 +190,7 @@ async def delete_all(deployment: Deployment, doomed: Sequence[Resource]) -> None
         raise Protected(f"protected, so not deleted: {names}", hint="remove `protect` in the program and run up first")
     order = steps.deletion_order(doomed)
     over = [asyncio.Event() for _ in order]
-    await deployment.together(
+    await deployment.execution.together(
         [
             _delete(deployment, resource, over[at], [over[i] for i in sorted(before)])
             for at, (resource, before) in enumerate(order)
@@ -188,8 +210,8 @@ async def _delete(
             deployment.recorder.change_old(resource, None)
             await deployment.recorder.commit()
             return
-        async with deployment.step(resource, Op.DELETE, (), counted=_counted(deployment, resource)):
-            await deployment.delete_outside(resource)
+        async with deployment.execution.step(resource, Op.DELETE, (), counted=_counted(deployment, resource)):
+            await deployment.actions.delete_outside(resource)
             deployment.recorder.change_old(resource, None)
             await deployment.recorder.commit()
     finally:

@@ -132,7 +132,7 @@ class Monitor:
             outputs: Any = wire.lower(wire.decode(request.outputs), set(), where=request.urn)
             await self._deployment.register_outputs(request.urn, outputs)
         except EngineError as error:
-            self._deployment.fail(error)
+            self._deployment.execution.fail(error)
             await self._abort(context, error)
         return empty_pb2.Empty()
 
@@ -149,7 +149,7 @@ class Monitor:
                 return resource_pb2.ResourceInvokeResponse()
             answer, failures = await plugin.invoke(request.tok, arguments, preview=self._deployment.preview)
         except EngineError as error:
-            self._deployment.fail(error)
+            self._deployment.execution.fail(error)
             await self._abort(context, error)
         response = resource_pb2.ResourceInvokeResponse(failures=failures)
         getattr(response, "return").CopyFrom(wire.encode(answer))
@@ -175,7 +175,7 @@ class Monitor:
         if severity is Severity.ERROR and not request.urn:
             self._on_error_log(request.message)
         elif not request.ephemeral:
-            self._deployment.listen(Diagnostic(severity, request.message.rstrip(), request.urn))
+            self._deployment.execution.listen(Diagnostic(severity, request.message.rstrip(), request.urn))
         return empty_pb2.Empty()
 
     async def _wanted(self, request: Any) -> Registration:
@@ -227,13 +227,13 @@ class Monitor:
 
     def _refuse(self, feature: str, where: str) -> NoReturn:
         error = Unsupported(feature, where=where)
-        self._deployment.fail(error)
+        self._deployment.execution.fail(error)
         raise error
 
     async def _abort(self, context: Any, error: EngineError) -> NoReturn:
         """End a call. The program hears that the monitor is going, as from Pulumi's own; people hear the reason."""
         if not isinstance(error, Interrupted):
-            self._deployment.fail(error)
+            self._deployment.execution.fail(error)
         await context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
         raise AssertionError("abort returns never")
 

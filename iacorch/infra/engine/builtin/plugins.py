@@ -1,18 +1,12 @@
-"""Provider plugins: find one, start it, call it, and say clearly when it fails.
+"""One provider plugin: call it, and say clearly when it fails.
 
-In: a package name. Out: `Plugin`, whose methods mirror Pulumi's ResourceProvider service with plain dicts
-(`proto/pulumi/provider.proto`). A plugin is looked for beside the running Python, on PATH and in Pulumi's own plugin
-folder; then in `bundled`, the table of plugins that iacorch brings along. Nothing is ever downloaded.
+In: a running process and its channel (`host.py` starts them). Out: `Plugin`, whose methods mirror Pulumi's
+ResourceProvider service with plain dicts (`proto/pulumi/provider.proto`).
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import re
-import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,37 +20,14 @@ from iacorch.infra.engine.builtin import child, urn, wire
 from iacorch.infra.engine.builtin.steps import Diff, compare, show
 from iacorch.infra.engine.builtin.wire import Props
 from iacorch.infra.engine.contract import Change
-from iacorch.infra.engine.errors import PluginDied, PluginMissing, ResourceFailed
+from iacorch.infra.engine.errors import PluginDied, ResourceFailed
 from iacorch.kit import limits
-from iacorch.kit.tasks import Tasks
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", limits.ENGINE_MESSAGE_BYTES),
     ("grpc.max_send_message_length", limits.ENGINE_MESSAGE_BYTES),
 )
 _DIED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-
-
-def find(package: str, bundled: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> Sequence[str]:
-    """The command that starts the plugin of `package`. PluginMissing says where it was looked for."""
-    program = f"pulumi-resource-{package}"
-    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
-    if found := shutil.which(program, path=path):
-        return [found]
-    home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
-    for folder in sorted(home.glob(f"resource-{package}-v*"), key=_version, reverse=True):
-        if os.access(folder / program, os.X_OK):
-            return [str(folder / program)]
-    if package in bundled:
-        return bundled[package]
-    raise PluginMissing(
-        f"there is no provider plugin for the package {package!r}: {program} is neither on PATH nor in {home}",
-        hint="install the plugin there; the built-in engine downloads none, the Pulumi CLI does",
-    )
-
-
-def _version(folder: Path) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", folder.name.rpartition("-v")[2]))
 
 
 class HalfMade(ResourceFailed):
@@ -293,48 +264,3 @@ def _variable(value: Any) -> str:
 
 def _patience(timeout: float) -> float:
     return timeout + limits.ENGINE_OPERATION_GRACE_SECONDS if timeout else limits.ENGINE_OPERATION_SECONDS
-
-
-class PluginHost:
-    """Starts plugins and ends them all when left."""
-
-    def __init__(
-        self, tasks: Tasks, bundled: Mapping[str, Sequence[str]], environment: Mapping[str, str], root: Path,
-        program: Path, on_line: Callable[[str, str], None], held: Sequence[int],
-    ) -> None:  # fmt: skip
-        """`held`: descriptors that every plugin inherits, so that the next run knows when the last is gone."""
-        self._tasks, self._bundled, self._environment = tasks, bundled, environment
-        self._root, self._program, self._on_line, self._held = root, program, on_line, held
-        self._plugins: list[Plugin] = []
-        self.engine_address = ""
-
-    async def load(self, package: str) -> Plugin:
-        """Start the plugin of `package` and shake hands."""
-        argv = find(package, self._bundled, self._environment)
-        process = await child.start(
-            [*argv, self.engine_address],
-            name=f"provider {package}",
-            cwd=self._root,
-            environment=self._environment,
-            pass_fds=self._held,
-        )
-        try:
-            async with asyncio.timeout(limits.ENGINE_PLUGIN_START_SECONDS):
-                port = await process.first_line()
-        except TimeoutError:
-            port = "nothing"
-        process.follow(self._tasks, lambda line: self._on_line(package, line))
-        if not port.isdigit():
-            await process.stop()
-            said = f"\n{process.tail}" if process.tail else ""
-            raise PluginDied(f"the provider plugin {argv[0]} did not start: it printed {port!r} for a port{said}")
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
-        plugin = Plugin(package, process, channel)
-        self._plugins.append(plugin)
-        await plugin.handshake(self.engine_address, self._root, self._program)
-        return plugin
-
-    async def close(self) -> None:
-        """End every plugin."""
-        plugins, self._plugins = self._plugins, []
-        await asyncio.gather(*(plugin.close() for plugin in plugins))

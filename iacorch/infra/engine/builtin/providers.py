@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from iacorch.infra.engine.builtin import urn, wire
-from iacorch.infra.engine.builtin.plugins import Plugin, PluginHost, Read
+from iacorch.infra.engine.builtin.host import PluginHost
+from iacorch.infra.engine.builtin.plugins import Plugin, Read
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.steps import Diff, compare
 from iacorch.infra.engine.builtin.wire import Props

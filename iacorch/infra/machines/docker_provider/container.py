@@ -20,7 +20,14 @@ from aiodocker.networks import DockerNetwork
 
 from iacorch.infra.machines.docker_provider import container_spec
 from iacorch.infra.machines.docker_provider.container_schema import CONTAINER
-from iacorch.infra.machines.docker_provider.docker_api import is_ours, marks, translated, unless_absent
+from iacorch.infra.machines.docker_provider.docker_api import (
+    CONFLICT,
+    is_ours,
+    marks,
+    translated,
+    unless_absent,
+    was_made_for,
+)
 from iacorch.infra.machines.docker_provider.errors import DockerRefused, HalfMade
 from iacorch.infra.machines.docker_provider.resource import Made, Properties
 from iacorch.kit import limits
@@ -41,15 +48,32 @@ class Containers:
         if shown is not None and not is_ours(shown["Config"].get("Labels"), wanted, what=f"container {name}"):
             await self.delete(shown["Id"], inputs)
             shown = None
-        if shown is not None:
-            return await self._bring_up(shown["Id"], inputs, fill=not shown["State"]["Running"])
-        with translated(f"creating container {name} from image {inputs['image']}"):
-            made = await self._docker.containers.create(container_spec.create_body(inputs, labels=wanted), name=name)
-        return await self._bring_up(made.id, inputs, fill=True)
+        if shown is None:
+            try:
+                with translated(f"creating container {name} from image {inputs['image']}"):
+                    body = container_spec.create_body(inputs, labels=wanted)
+                    made = await self._docker.containers.create(body, name=name)
+                return await self._bring_up(made.id, inputs, fill=True)
+            except DockerRefused as error:
+                # The engine may still have been at it when an earlier create was cut short.
+                shown = await self._show(name) if error.status == CONFLICT else None
+                if shown is None or not was_made_for(urn, shown["Config"].get("Labels")):
+                    raise
+        return await self._bring_up(shown["Id"], inputs, fill=not shown["State"]["Running"])
 
     async def read(self, id: str, inputs: Properties, state: Properties) -> Made | None:
         shown = await self._show(id)
         return None if shown is None else Made(shown["Id"], outputs(inputs, shown))
+
+    async def find(self, urn: str, inputs: Properties) -> Made | None:
+        shown = await self._show(inputs["name"])
+        if shown is None or not was_made_for(urn, shown["Config"].get("Labels")):
+            return None
+        if _never_started(shown) and (inputs.get("start") is not False or inputs.get("uploads")):
+            raise HalfMade(
+                id=shown["Id"], outputs=outputs(inputs, shown), reasons=["its creation was cut short before it started"]
+            )
+        return Made(shown["Id"], outputs(inputs, shown))
 
     async def update(self, id: str, inputs: Properties, state: Properties) -> Made:
         if (shown := await self._show(id)) is None:
@@ -62,7 +86,8 @@ class Containers:
             await self._docker._query_json(
                 f"containers/{id}/update", method="POST", data=container_spec.update_body(inputs)
             )
-        return await self._bring_up(id, inputs, fill=False)
+        # Uploads come before the start: what never started may lack them.
+        return await self._bring_up(id, inputs, fill=_never_started(shown))
 
     async def delete(self, id: str, state: Properties) -> None:
         container, doing = self._container(id), f"removing container {state.get('name') or id}"
@@ -137,6 +162,10 @@ class Containers:
 
     def _container(self, id: str) -> DockerContainer:
         return self._docker.containers.container(id)
+
+
+def _never_started(shown: Mapping[str, Any]) -> bool:
+    return bool(shown["State"]["Status"] == "created")
 
 
 def outputs(inputs: Properties, shown: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,9 @@ URN_LABEL: Final = "dev.iacorch.urn"
 INPUTS_LABEL: Final = "dev.iacorch.inputs"
 """A digest of the inputs it was made with."""
 
+CONFLICT: Final = 409
+"""The engine's status for a name that is taken."""
+
 
 def connect(host: str | None) -> aiodocker.Docker:
     """A client for `host` (as in DOCKER_HOST), or for the engine that Docker's own command would use."""
@@ -66,6 +69,11 @@ def marks(urn: str, inputs: Mapping[str, Any]) -> dict[str, str]:
     """The labels that say what something was made for and from."""
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
     return {URN_LABEL: urn, INPUTS_LABEL: digest[:32]}
+
+
+def was_made_for(urn: str, labels: Mapping[str, str] | None) -> bool:
+    """Whether something carries the mark of this resource, whatever it was made from."""
+    return (labels or {}).get(URN_LABEL) == urn
 
 
 def is_ours(labels: Mapping[str, str] | None, wanted: Mapping[str, str], *, what: str) -> bool:

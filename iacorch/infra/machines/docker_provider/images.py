@@ -43,6 +43,10 @@ class RemoteImages:
         found = await _inspect(self._docker, inputs.get("name") or state["name"])
         return None if found is None else _remote(inputs, found)
 
+    async def find(self, urn: str, inputs: Properties) -> Made | None:
+        """One that was pulled is complete. What was to be built may be older than its folder: it is built again."""
+        return None if inputs.get("build") else await self.read("", inputs, {})
+
     async def update(self, id: str, inputs: Properties, state: Properties) -> Made:
         return await self.create("", inputs)
 
@@ -71,6 +75,10 @@ class Images:
     async def read(self, id: str, inputs: Properties, state: Properties) -> Made | None:
         found = await _inspect(self._docker, state.get("imageName") or id)
         return None if found is None else self._made(inputs)
+
+    async def find(self, urn: str, inputs: Properties) -> Made | None:
+        """Nothing: what is there may be older than its folder, and building again makes no second one."""
+        return None
 
     async def update(self, id: str, inputs: Properties, state: Properties) -> Made:
         return await self.create("", inputs)

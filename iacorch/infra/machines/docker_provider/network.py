@@ -9,7 +9,14 @@ import aiodocker
 
 from iacorch.infra.machines.docker_provider import schema
 from iacorch.infra.machines.docker_provider.container_spec import label_map
-from iacorch.infra.machines.docker_provider.docker_api import is_ours, marks, translated, unless_absent
+from iacorch.infra.machines.docker_provider.docker_api import (
+    CONFLICT,
+    is_ours,
+    marks,
+    translated,
+    unless_absent,
+    was_made_for,
+)
 from iacorch.infra.machines.docker_provider.errors import DockerRefused
 from iacorch.infra.machines.docker_provider.resource import Made, Properties
 
@@ -26,14 +33,25 @@ class Networks:
             if is_ours(found.get("Labels"), wanted, what=f"network {name}"):
                 return Made(found["Id"], outputs(inputs, found))
             await self.delete(found["Id"], {})
-        with translated(f"creating network {name}"):
-            network = await self._docker.networks.create(create_body(inputs, labels=wanted))
-            shown = await network.show()
+        try:
+            with translated(f"creating network {name}"):
+                network = await self._docker.networks.create(create_body(inputs, labels=wanted))
+                shown = await network.show()
+        except DockerRefused as error:
+            if error.status != CONFLICT or (made := await self.find(urn, inputs)) is None:
+                raise
+            return made  # the engine was still at it when an earlier create was cut short
         return Made(shown["Id"], outputs(inputs, shown))
 
     async def read(self, id: str, inputs: Properties, state: Properties) -> Made | None:
         found = await self._show(id)
         return None if found is None else Made(found["Id"], outputs(inputs, found))
+
+    async def find(self, urn: str, inputs: Properties) -> Made | None:
+        found = await self._show(inputs["name"])
+        if found is None or not was_made_for(urn, found.get("Labels")):
+            return None
+        return Made(found["Id"], outputs(inputs, found))
 
     async def update(self, id: str, inputs: Properties, state: Properties) -> Made:
         if (made := await self.read(id, inputs, state)) is None:

@@ -20,7 +20,7 @@ class Made:
 
 
 class Resource(Protocol):
-    """Operations raise `DockerRefused` or `NotOurs`; `create` and `update` also `HalfMade`."""
+    """Operations raise `DockerRefused` or `NotOurs`; `create`, `find` and `update` also `HalfMade`."""
 
     @property
     def schema(self) -> Schema: ...
@@ -31,6 +31,10 @@ class Resource(Protocol):
 
     async def read(self, id: str, inputs: Properties, state: Properties) -> Made | None:
         """As it is now; None where it is gone."""
+        ...
+
+    async def find(self, urn: str, inputs: Properties) -> Made | None:
+        """What a create for `urn` and `inputs` that was cut short has left; HalfMade where it is not finished."""
         ...
 
     async def update(self, id: str, inputs: Properties, state: Properties) -> Made:

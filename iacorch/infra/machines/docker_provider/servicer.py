@@ -125,7 +125,10 @@ class DockerProvider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignor
                     f"importing {request.id} is not something the built-in docker provider does",
                     hint="use the Pulumi CLI with the docker plugin",
                 )
-            made = await kind.read(request.id, _plain(inputs or state), state)
+            if request.id:
+                made = await kind.read(request.id, _plain(inputs or state), state)
+            else:
+                made = await kind.find(request.urn, _plain(inputs))
             if made is None:
                 return provider_pb2.ReadResponse(id="")
             return provider_pb2.ReadResponse(

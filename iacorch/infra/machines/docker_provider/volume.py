@@ -9,7 +9,7 @@ import aiodocker
 
 from iacorch.infra.machines.docker_provider import schema
 from iacorch.infra.machines.docker_provider.container_spec import label_map
-from iacorch.infra.machines.docker_provider.docker_api import is_ours, marks, translated, unless_absent
+from iacorch.infra.machines.docker_provider.docker_api import is_ours, marks, translated, unless_absent, was_made_for
 from iacorch.infra.machines.docker_provider.errors import DockerRefused
 from iacorch.infra.machines.docker_provider.resource import Made, Properties
 
@@ -41,6 +41,12 @@ class Volumes:
     async def read(self, id: str, inputs: Properties, state: Properties) -> Made | None:
         found = await self._show(id)
         return None if found is None else Made(id, outputs(inputs, found))
+
+    async def find(self, urn: str, inputs: Properties) -> Made | None:
+        found = await self._show(inputs["name"])
+        if found is None or not was_made_for(urn, found.get("Labels")):
+            return None
+        return Made(found["Name"], outputs(inputs, found))
 
     async def update(self, id: str, inputs: Properties, state: Properties) -> Made:
         if (made := await self.read(id, inputs, state)) is None:

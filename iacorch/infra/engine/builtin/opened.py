@@ -1,0 +1,76 @@
+"""A stack, read: project, configuration, state, and the cipher of its secrets. Nothing is locked or written.
+
+In: a stack reference and a passphrase. Out: `Opened`. Everything that works on a stack begins here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from iacorch.infra.engine.builtin import urn, wire
+from iacorch.infra.engine.builtin.backend import Backend, open_backend
+from iacorch.infra.engine.builtin.passphrase import NoCipher, PassphraseCipher, Tokens, new_cipher, open_cipher
+from iacorch.infra.engine.builtin.project import Project, StackConfig, load_project, load_stack_config
+from iacorch.infra.engine.builtin.state import Snapshot, parse, peek_salt
+from iacorch.infra.engine.contract import Output, StackRef
+from iacorch.infra.engine.errors import PassphraseWrong
+from iacorch.kit.clock import Clock
+from iacorch.kit.ids import Ids
+
+Cipher = PassphraseCipher | NoCipher
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stack ready to be worked on."""
+
+    ref: StackRef
+    project: Project
+    config: StackConfig
+    backend: Backend
+    cipher: Cipher
+    snapshot: Snapshot
+
+
+def backend_of(ref: StackRef, clock: Clock, ids: Ids) -> Backend:
+    """The files of a stack."""
+    return open_backend(ref, load_project(ref.work_dir).name, clock, ids)
+
+
+async def open_stack(ref: StackRef, passphrase: str | None, clock: Clock, ids: Ids) -> Opened:
+    """Read everything about a stack."""
+    project = load_project(ref.work_dir)
+    backend = open_backend(ref, project.name, clock, ids)
+    data = backend.read()
+    config = load_stack_config(project, ref.stack)
+    salt, secrets = peek_salt(data, str(backend.path))
+    salt = salt or config.salt
+    cipher: Cipher = NoCipher()
+    if salt and (passphrase is not None or secrets):
+        cipher = await cipher_for(passphrase, salt, ids.token, where=str(backend.path))
+    elif not salt and passphrase is not None:
+        cipher = await new_cipher(passphrase, ids.token)
+    return Opened(ref, project, config, backend, cipher, parse(data, cipher, str(backend.path)))
+
+
+async def cipher_for(passphrase: str | None, salt: str, tokens: Tokens, *, where: str) -> PassphraseCipher:
+    """The cipher of a stack that has a salt."""
+    if passphrase is None:
+        raise PassphraseWrong(
+            f"{where}: the stack is protected by a passphrase, and none was given",
+            hint="set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it",
+        )
+    return await open_cipher(passphrase, salt, tokens, where=where)
+
+
+def outputs_of(snapshot: Snapshot) -> Mapping[str, Output]:
+    """The stack's outputs; those that are not known in a preview are left out."""
+    root = next((r for r in snapshot.resources if r.type == urn.STACK_TYPE and not r.delete), None)
+    if root is None:
+        return {}
+    return {
+        key: Output(wire.reveal(value), wire.has_secret(value))
+        for key, value in root.outputs.items()
+        if not wire.has_unknown(value)
+    }

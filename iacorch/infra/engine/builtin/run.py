@@ -1,0 +1,177 @@
+"""One run over one opened stack: monitor, plugins, program, deletes, last write, history.
+
+In: an opened stack, how to run, and the program's process where there is one. Out: the deployment, settled. Whatever
+goes wrong, the steps under way are finished and recorded first. `engine.py` imports this module only when a run needs
+it: it brings gRPC and Pulumi's SDK, which take as long to import as the program takes to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from iacorch.infra.engine.builtin import child, cleanup, monitor, program, urn
+from iacorch.infra.engine.builtin.deployment import Deployment
+from iacorch.infra.engine.builtin.execution import Execution
+from iacorch.infra.engine.builtin.host import PluginHost
+from iacorch.infra.engine.builtin.opened import Opened
+from iacorch.infra.engine.builtin.program import Program
+from iacorch.infra.engine.builtin.project import StackConfig
+from iacorch.infra.engine.builtin.providers import Providers
+from iacorch.infra.engine.builtin.recorder import Recorder
+from iacorch.infra.engine.builtin.state import Encoder
+from iacorch.infra.engine.contract import Diagnostic, Listener, Op, Options, Progress, Severity
+from iacorch.infra.engine.errors import Interrupted
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock
+from iacorch.kit.ids import Ids
+from iacorch.kit.tasks import Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a run is given besides the stack. `held`: descriptors that its children inherit (`locks.py`)."""
+
+    kind: str
+    options: Options
+    preview: bool
+    listen: Listener
+    tasks: Tasks
+    clock: Clock
+    ids: Ids
+    bundled: Mapping[str, Sequence[str]]
+    environment: Mapping[str, str]
+    held: Sequence[int]
+
+
+class Run:
+    """The parts of one run, put together."""
+
+    def __init__(self, opened: Opened, setting: Setting, process: Program | None) -> None:
+        self._opened, self._setting, self._process = opened, setting, process
+        self._config, self._secret_keys = opened.config.resolved(opened.project, opened.cipher)
+        self._errors: list[str] = []
+        listen = setting.listen
+        recorder = Recorder(
+            opened.snapshot,
+            Encoder(opened.ref.stack, opened.project.name, opened.cipher),
+            setting.clock,
+            salt=opened.cipher.salt or opened.snapshot.salt,
+            write=None if setting.preview else opened.backend.write,
+        )
+        self._host = PluginHost(
+            setting.tasks, setting.bundled, setting.environment, opened.project.root, opened.project.main,
+            lambda package, line: listen(Diagnostic(Severity.DEBUG, f"{package}: {line}")), setting.held,
+        )  # fmt: skip
+        self.execution = Execution(
+            parallel=setting.options.parallel, tasks=setting.tasks, listen=listen, clock=setting.clock
+        )
+        self.deployment = Deployment(
+            stack=opened.ref.stack, project=opened.project.name, recorder=recorder,
+            providers=Providers(self._host, setting.ids, recorder.find_exact), options=setting.options,
+            preview=setting.preview, execution=self.execution, ids=setting.ids, config=self._config,
+            secret_keys=self._secret_keys,
+        )  # fmt: skip
+
+    async def go(self) -> Deployment:
+        """The work, with its end written down however it ends."""
+        started, result = self._setting.clock.now(), "failed"
+        deployment, ref = self.deployment, self._opened.ref
+        servicer = monitor.Monitor(
+            deployment, stack=ref.stack, project=self._opened.project.name, config=self._config,
+            secret_keys=self._secret_keys, on_error_log=self._errors.append,
+        )  # fmt: skip
+        # Providers log through the same server as programs register, so it is there also without a program.
+        server, self._host.engine_address = await monitor.serve(servicer)
+        for resource in self._opened.snapshot.resources:
+            if resource.is_provider and not resource.delete:
+                self._host.expect(urn.package_of(resource.type))
+        try:
+            try:
+                await self._work()
+            except asyncio.CancelledError:
+                self.execution.fail(Interrupted("the deployment was interrupted"))
+                raise
+            finally:
+                await asyncio.shield(self._settle())
+            result = "succeeded"
+        finally:
+            await server.stop(0)
+            deployment.recorder.close()
+            if not self._setting.preview:
+                self._opened.backend.add_history(
+                    kind=self._setting.kind, result=result, message=deployment.options.message, started=started,
+                    changes=_plain(self.execution.counts), config=_history_config(self._opened.config),
+                )  # fmt: skip
+        return deployment
+
+    async def _settle(self) -> None:
+        """The steps under way, the last write, then the plugins' end."""
+        try:
+            await self.execution.drain()
+            self.deployment.recorder.touch()
+            await self.deployment.recorder.commit()
+        finally:
+            await self._host.close()
+
+    async def _work(self) -> None:
+        deployment, kind = self.deployment, self._setting.kind
+        try:
+            await cleanup.resolve_pending(deployment, program=self._process is not None)
+            if kind == "refresh" or deployment.options.refresh_first:
+                self.execution.listen(Progress("refreshing"))
+                await cleanup.refresh(deployment)
+            if kind == "refresh":
+                return
+            self.execution.counts.clear()
+            if kind == "destroy":
+                await cleanup.destroy(deployment)
+                return
+            await self._program()
+        finally:
+            if self._process is not None:
+                await self._process.stop()
+                await self.execution.drain()
+        await cleanup.delete_unwanted(deployment)
+
+    async def _program(self) -> None:
+        """Run the program to its end; raise what went wrong."""
+        deployment, process = self.deployment, self._process
+        assert process is not None
+        self.execution.listen(Progress("running the program"))
+        running = await process.run(
+            stack=self._opened.ref.stack, monitor=self._host.engine_address, parallel=deployment.options.parallel,
+            preview=deployment.preview, config=self._config, secret_keys=self._secret_keys,
+        )  # fmt: skip
+        listen = self.execution.listen
+        running.follow(self._setting.tasks, program.ignore_line(lambda line: listen(Diagnostic(Severity.INFO, line))))
+        await self._finished(running)
+        await process.stop()
+        await self.execution.drain()
+        if self.execution.failure is not None:
+            raise self.execution.failure
+        if running.exit_code != 0:
+            raise program.failed("\n".join(self._errors) or running.tail or f"exit code {running.exit_code}")
+
+    async def _finished(self, running: child.Child) -> None:
+        """Wait for the program; once the deployment has failed, only a little longer."""
+        while not running.ended.is_set():
+            try:
+                async with asyncio.timeout(limits.ENGINE_PROGRAM_STOP_SECONDS):
+                    await running.ended.wait()
+            except TimeoutError:
+                if self.execution.failure is not None and not self.execution.busy:
+                    return
+
+
+def _plain(counts: Mapping[Op, int]) -> dict[str, int]:
+    return {str(op): count for op, count in counts.items() if count}
+
+
+def _history_config(config: StackConfig) -> dict[str, Any]:
+    return {
+        key: {"value": value.text, "secret": value.secure, "object": value.structured}
+        for key, value in config.values.items()
+    }
