@@ -12,6 +12,7 @@ import contextlib
 import gc
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from iacorch.client.config import Endpoint, kubeconfig
 from iacorch.client.informers import Informers
 from iacorch.daemons.process import notify, only_one, set_up_logging
 from iacorch.errors import ConfigError, IacorchError
+from iacorch.kit import limits
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from iacorch.kit.tasks import Tasks
@@ -117,9 +119,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         registry = Registry(store, clock=clock, ids=ids, cipher=cipher)
         await bootstrapping.fill(registry)
         server = ApiServer(registry, pki=pki, authenticator=Authenticator(settings.join_token), clock=clock, ids=ids)
-        serving = pki.serving(_server_names(settings))
+        context = pki.server_context(pki.serving(_server_names(settings)))
         try:
-            port = await server.start(settings.host, settings.port, pki.server_context(serving))
+            port = await server.start(settings.host, settings.port, context)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
@@ -132,6 +134,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             tasks.spawn(registry.guard_store(), name="store")
             tasks.spawn(registry.run_bookmarks(), name="bookmarks")
             tasks.spawn(pruning.run(registry, clock), name="events")
+            tasks.spawn(_keep_certificates(settings, pki, url, context, clock), name="certificates")
             if settings.controllers:
                 _start_controllers(tasks, LocalClient(registry), clock, ids)
             server.ready = True
@@ -150,6 +153,20 @@ def _start_controllers(tasks: Tasks, client: LocalClient, clock: SystemClock, id
     tasks.spawn(informers.run(), name="informers")
     tasks.spawn(controllers.run(client, clock, ids, informers=informers), name="controllers")
     tasks.spawn(scheduler.run(client, clock, ids, informers=informers), name="scheduler")
+
+
+async def _keep_certificates(
+    settings: Settings, pki: Pki, url: str, context: ssl.SSLContext, clock: SystemClock
+) -> None:
+    """For ever: certificates near their end are made anew while the server runs."""
+    while True:
+        await clock.sleep(limits.CERTIFICATE_CHECK_SECONDS)
+        try:
+            if pki.renew(_server_names(settings), context):
+                _write_access(settings, pki, url)
+                log.info("certificates were made anew", data_dir=str(settings.data_dir))
+        except (ConfigError, OSError) as error:
+            log.error("certificates cannot be made anew", error=str(error))
 
 
 def _write_access(settings: Settings, pki: Pki, url: str) -> None:

@@ -36,6 +36,8 @@ LIST_PAGE_ITEMS: Final = 500
 WATCH_BOOKMARK_SECONDS: Final = 60.0
 WATCH_TIMEOUT_MIN_SECONDS: Final = 1_800.0
 """A watch without timeoutSeconds ends between this and twice this, as in Kubernetes."""
+WATCH_TIMEOUT_MAX_SECONDS: Final = 7_200.0
+"""No watch goes on for longer without the client asking again, whatever it asked for."""
 WATCH_WRITE_SECONDS: Final = 30.0
 """A watcher that does not read for this long is cut off."""
 GZIP_BYTES: Final = 128 * 1024
@@ -52,8 +54,15 @@ KEEPALIVE_SECONDS: Final = 75.0
 LISTEN_BACKLOG: Final = 512
 SHUTDOWN_SECONDS: Final = 5.0
 """How long requests in flight may go on after SIGTERM."""
+HANDSHAKE_SECONDS: Final = 10.0
+REQUEST_HEAD_SECONDS: Final = 10.0
+"""From the end of the TLS handshake to the end of the first request's head."""
 REQUEST_BODY_SECONDS: Final = 30.0
+UNREAD_SECONDS: Final = 60.0
+"""How long a client may leave what it is sent unread, or unacknowledged, before the kernel ends its connection."""
 CONNECTIONS: Final = 4_096
+CONNECTIONS_PER_CLIENT: Final = 1_536
+"""More than `WATCHES_PER_IDENTITY`, which is refused with words."""
 WATCHES_PER_IDENTITY: Final = 1_024
 
 # Client

@@ -1,23 +1,28 @@
 """How a machine becomes a known node, and stays one: a certificate for its key.
 
 In: who asks (the join token's holder, or the node itself when it renews) and `{"nodeName", "csr"}`. Out:
-`{"certificate", "ca"}`. A node can only renew its own name; the token can ask for any name.
+`{"certificate", "ca"}`. A node renews its own name. The token is good for names that no live node has: one that is not
+there yet, or one whose agent has fallen silent, as that of a machine that was made anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from iacorch.api import names
-from iacorch.errors import BadRequest, Forbidden, Unauthorized
+from iacorch.api import names, objects
+from iacorch.api.catalogue import NODE
+from iacorch.errors import BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
 from iacorch.server.authn import JOINING
 from iacorch.server.pki import Pki
-from iacorch.server.request import MASTERS, User
+from iacorch.server.registry import Registry
+from iacorch.server.request import MASTERS, SYSTEM, Target, User
+
+ASK_AGAIN_SECONDS: Final = 5
 
 
-def join(pki: Pki, user: User | None, body: Mapping[str, Any]) -> dict[str, str]:
-    """Raises Unauthorized, Forbidden, BadRequest."""
+async def join(registry: Registry, pki: Pki, user: User | None, body: Mapping[str, Any]) -> dict[str, str]:
+    """Raises Unauthorized, Forbidden, BadRequest; Unavailable while the name is a live node's."""
     if user is None:
         raise Unauthorized("joining needs the join token")
     node_name, csr = body.get("nodeName"), body.get("csr")
@@ -27,5 +32,20 @@ def join(pki: Pki, user: User | None, body: Mapping[str, Any]) -> dict[str, str]
         raise BadRequest(f'nodeName: Invalid value: "{node_name}": {"; ".join(problems)}')
     if user != JOINING and MASTERS not in user.groups and user.node_name != node_name:
         raise Forbidden(f'{user.name} may not get a certificate for node "{node_name}"')
+    if user == JOINING and await _is_alive(registry, node_name):
+        raise Unavailable(
+            f'node "{node_name}" exists and its agent is alive: the join token gives no certificate for it '
+            "(delete the node, or choose another name; a node whose agent is gone can join again within seconds)",
+            retry_after_seconds=ASK_AGAIN_SECONDS,
+        )
     certificate = pki.sign_node(csr.encode(), node_name)
     return {"certificate": certificate.decode(), "ca": pki.ca.certificate.decode()}
+
+
+async def _is_alive(registry: Registry, node_name: str) -> bool:
+    """A node that never was ready has nothing to lose; one that is lost is marked Unknown by the node controller."""
+    try:
+        stored = await registry.get(SYSTEM, Target(NODE, "", node_name))
+    except NotFound:
+        return False
+    return objects.condition_is(stored.decode(), "Ready")

@@ -30,7 +30,7 @@ from iacorch.server.request import MASTERS, NODE_USER_PREFIX, NODES
 CA_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=365)
 RENEW_BEFORE: Final = timedelta(days=60)
-"""A certificate with less than this left is made anew at the start."""
+"""A certificate with less than this left is made anew."""
 BACKDATE: Final = timedelta(minutes=10)
 """Certificates begin this much in the past, for machines whose clocks are slow."""
 
@@ -131,6 +131,14 @@ class Pki:
             made = make_client(self.ca, user="admin", group=MASTERS, now=self._clock.now(), serial=self._serial())
             found = self._save("admin", made)
         return found
+
+    def renew(self, names: Sequence[str], context: ssl.SSLContext) -> bool:
+        """Make anew what is close to its end; connections from now on see the new one. Whether anything was."""
+        before = self._load("server"), self._load("admin")
+        if (self.serving(names), self.admin()) == before:
+            return False
+        context.load_cert_chain(self._folder / "server.crt", self._folder / "server.key")
+        return True
 
     def sign_node(self, csr: bytes, node_name: str) -> bytes:
         return sign_node(self.ca, csr=csr, node_name=node_name, now=self._clock.now(), serial=self._serial())

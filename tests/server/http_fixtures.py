@@ -15,6 +15,7 @@ from iacorch.kit.ids import SystemIds
 from iacorch.server import bootstrapping, pki
 from iacorch.server.authn import Authenticator
 from iacorch.server.http.app import ApiServer
+from iacorch.server.http.connections import Bounds
 from iacorch.server.registry import Registry
 from iacorch.server.request import NODES
 from iacorch.store.memory import MemoryStore
@@ -53,12 +54,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, bounds: Bounds = Bounds()) -> AsyncIterator[World]:  # noqa: B008 - frozen
     clock, ids, store = SystemClock(), SystemIds(), MemoryStore()
     authority = pki.Pki(folder / "pki", clock=clock, ids=ids)
     registry = Registry(store, clock=clock, ids=ids)
     await bootstrapping.fill(registry)
-    server = ApiServer(registry, pki=authority, authenticator=Authenticator(JOIN_TOKEN), clock=clock, ids=ids)
+    server = ApiServer(
+        registry, pki=authority, authenticator=Authenticator(JOIN_TOKEN), clock=clock, ids=ids, bounds=bounds
+    )
     serving = authority.serving(["localhost", "127.0.0.1"])
     port = await server.start("127.0.0.1", 0, authority.server_context(serving))
     server.ready = True

@@ -15,6 +15,9 @@ import pytest
 from iacorch.api.catalogue import CONFIG_MAP
 from iacorch.client.config import read_kubeconfig
 from iacorch.client.http import HttpClient
+from iacorch.client.informer import Informer
+from iacorch.kit.clock import SystemClock
+from iacorch.kit.tasks import Tasks
 from tests.server import daemon
 
 
@@ -59,6 +62,38 @@ def test_sigterm_ends_it_cleanly_and_the_next_one_goes_on(tmp_path: Path) -> Non
     assert daemon.stop(running) == 0
     with daemon.running(tmp_path / "data", "--no-controllers"):
         assert (tmp_path / "data" / "ca.crt").read_bytes() == authority
+
+
+async def told_across_a_restart(first: daemon.Daemon, number: signal.Signals) -> tuple[daemon.Daemon, set[str]]:
+    """What an informer holds that watched through a restart at the same address, in which objects came and went."""
+    endpoint = read_kubeconfig(first.kubeconfig)
+    async with HttpClient(endpoint) as client, Tasks("test") as tasks:
+        for name in ("kept", "dropped"):
+            await client.create(CONFIG_MAP, config_map(name))
+        informer = Informer(client, CONFIG_MAP, "default", clock=SystemClock())
+        tasks.spawn(informer.run())
+        await informer.synced.wait()
+        daemon.stop(first, number)
+        again = await asyncio.to_thread(
+            daemon.start, first.data_dir, "--no-controllers", listen=endpoint.url.removeprefix("https://")
+        )
+        try:
+            async with HttpClient(endpoint) as other:
+                await other.delete(CONFIG_MAP, "default", "dropped")
+                made = await other.create(CONFIG_MAP, config_map("new"))
+            revision = int(made["metadata"]["resourceVersion"])
+            assert await informer.reached(revision, timeout_seconds=60), "the informer never heard of it"
+        except BaseException:
+            daemon.stop(again)
+            raise
+        return again, {obj["metadata"]["name"] for obj in informer.items()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_informer_lives_through_a_restart(tmp_path: Path, number: signal.Signals) -> None:
+    again, names = asyncio.run(told_across_a_restart(daemon.start(tmp_path / "data", "--no-controllers"), number))
+    daemon.stop(again)
+    assert names == {"kept", "new"}
 
 
 def test_a_second_one_on_the_same_directory_is_refused(tmp_path: Path) -> None:

@@ -105,6 +105,18 @@ async def test_a_machine_joins_with_the_token_and_renews_only_itself(running: Wo
         assert code == 403
 
 
+async def test_the_token_gives_nobody_the_name_of_a_live_node(running: World, admin: aiohttp.ClientSession) -> None:
+    token = {"Authorization": f"Bearer {JOIN_TOKEN}"}
+    async with running.session(None) as session:
+        for ready, expected in (("True", 503), ("Unknown", 200)):
+            node = {"metadata": {"name": f"n-{ready.lower()}"}}
+            node["status"] = {"conditions": [{"type": "Ready", "status": ready}]}  # type: ignore[dict-item]
+            assert (await answer(admin.post("/api/v1/nodes", json=node)))[0] == 201
+            wish = {"nodeName": node["metadata"]["name"], "csr": make_csr()}
+            assert (await answer(session.post(JOIN_PATH, json=wish, headers=token)))[0] == expected
+            assert (await answer(admin.post(JOIN_PATH, json=wish)))[0] == 200, "administrators may"
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"nodeName": "n1"}, {"nodeName": "N_1", "csr": "x"}, {"nodeName": "n1", "csr": "not a request"}, []]
 )

@@ -10,14 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
-from aiohttp.web_protocol import RequestHandler
+from aiohttp import web
 
 from iacorch.client.tunnel import JOIN_PATH, TUNNEL_PATH
 from iacorch.errors import (
@@ -36,9 +33,10 @@ from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.server import authz, join
-from iacorch.server.authn import Authenticator, user_of
+from iacorch.server.authn import Authenticator
 from iacorch.server.authz import Attributes
 from iacorch.server.http import negotiation, paths
+from iacorch.server.http.connections import Bounds, Connections, error_response
 from iacorch.server.http.documents import Documents
 from iacorch.server.http.metrics import Metrics
 from iacorch.server.http.resources import Resources
@@ -56,43 +54,48 @@ OPEN_TO_ALL: Final = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 class ApiServer:
     """Make, `start`, and `stop`. `ready` turns /readyz on."""
 
-    def __init__(self, registry: Registry, *, pki: Pki, authenticator: Authenticator, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        pki: Pki,
+        authenticator: Authenticator,
+        clock: Clock,
+        ids: Ids,
+        bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+    ) -> None:
         self._registry, self._pki, self._authenticator, self._clock = registry, pki, authenticator, clock
+        self._bounds = bounds
         self._tunnels = Tunnels()
-        self._watches = Watches(registry, clock, ids)
+        self._watches = Watches(registry, clock, ids, bounds)
         self._resources = Resources(registry, self._tunnels, self._watches, clock)
         self._documents = Documents(registry.kinds)
         self._metrics = Metrics()
-        self._server: _Server
+        self._connections = Connections(self.handle, bounds)
+        self._listener: asyncio.Server | None = None
         self._runner: web.ServerRunner | None = None
         self.ready = False
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is drawn by the system where 0 was asked for."""
-        self._server = _Server(
-            self.handle,
-            request_factory=_request,
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=limits.KEEPALIVE_SECONDS,
-            lingering_time=1.0,
-        )
-        self._runner = web.ServerRunner(self._server, shutdown_timeout=limits.SHUTDOWN_SECONDS)
+        self._runner = web.ServerRunner(self._connections, shutdown_timeout=limits.SHUTDOWN_SECONDS)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner,
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._connections,
             host,
             port,
-            ssl_context=context,
+            ssl=context,
+            ssl_handshake_timeout=self._bounds.handshake_seconds,
             backlog=limits.LISTEN_BACKLOG,
         )
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         self.ready = False
         await self._tunnels.close()
         self._watches.end_all()
+        if self._listener is not None:
+            self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -100,21 +103,21 @@ class ApiServer:
         began = self._clock.monotonic()
         user: User | None = None
         try:
-            certified = self._server.users.get(request.protocol)
+            certified = self._connections.user(request)
             user = self._authenticator.identify(certified, request.headers.get("Authorization", ""))
             response = await self._dispatch(request, user)
         except ApiError as error:
-            response = self._error(error)
+            response = error_response(error)
         except StoreBroken as error:
             log.error("the store does not answer", error=error.message, hint=error.hint)
-            response = self._error(Unavailable(f"{error.message} ({error.hint})" if error.hint else error.message))
+            response = error_response(Unavailable(f"{error.message} ({error.hint})" if error.hint else error.message))
         except web.HTTPRequestEntityTooLarge:
-            response = self._error(TooLarge(f"Request entity too large: limit is {limits.BODY_BYTES}"))
+            response = error_response(TooLarge(f"Request entity too large: limit is {self._bounds.body_bytes}"))
         except (web.HTTPException, ConnectionError):
             raise
         except Exception as error:
             log.error("a request failed", method=request.method, path=request.path, exc_info=error)
-            response = self._error(InternalError("Internal error occurred: the server's log says more"))
+            response = error_response(InternalError("Internal error occurred: the server's log says more"))
         seconds = self._clock.monotonic() - began
         self._metrics.count(request.method, response.status, seconds)
         if log.is_enabled_for(logging.DEBUG):
@@ -128,7 +131,8 @@ class ApiServer:
             return await self._public(path)
         if path == JOIN_PATH:
             wish = negotiation.read_body(await self._body(request), request.headers.get("Content-Type", ""))
-            return web.Response(body=orjson.dumps(join.join(self._pki, user, wish)), content_type=negotiation.JSON)
+            found = await join.join(self._registry, self._pki, user, wish)
+            return web.Response(body=orjson.dumps(found), content_type=negotiation.JSON)
         if user is None:
             raise Unauthorized("Unauthorized")
         if path == TUNNEL_PATH:
@@ -170,60 +174,14 @@ class ApiServer:
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         """The body, once, within its bounds of size and time."""
-        if (length := request.content_length) is not None and length > limits.BODY_BYTES:
-            raise TooLarge(f"Request entity too large: limit is {limits.BODY_BYTES}")
+        if (length := request.content_length) is not None and length > self._bounds.body_bytes:
+            raise TooLarge(f"Request entity too large: limit is {self._bounds.body_bytes}")
         try:
             if length is not None and request.content.is_eof():  # usual: it came in one piece with the head
                 return request.content.read_nowait()
-            async with asyncio.timeout(limits.REQUEST_BODY_SECONDS):
+            async with asyncio.timeout(self._bounds.body_seconds):
                 return await request.read()
         except TimeoutError as error:
             raise Timeout("the body of the request did not arrive in time") from error
         except ValueError as error:
             raise BadRequest(f"the body of the request cannot be read: {error}") from error
-
-    def _error(self, error: ApiError) -> web.Response:
-        headers = {}
-        if error.retry_after_seconds is not None:
-            headers["Retry-After"] = str(error.retry_after_seconds)
-        return web.Response(
-            body=orjson.dumps(error.status(), option=orjson.OPT_APPEND_NEWLINE),
-            status=error.code,
-            content_type=negotiation.JSON,
-            headers=headers,
-        )
-
-
-class _Server(web.Server):
-    """Holds so many connections and no more, and knows whom the certificate of each one names.
-
-    A connection that sends no whole request in KEEPALIVE_SECONDS is closed.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.users: dict[object, User] = {}
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        certificate = transport.get_extra_info("peercert")
-        if certificate and (user := user_of(certificate)):
-            self.users[handler] = user
-        if len(self.connections) > limits.CONNECTIONS:
-            log.warning("too many connections: one was closed", connections=limits.CONNECTIONS)
-            transport.abort()
-
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        self.users.pop(handler, None)
-        super().connection_lost(handler, exc)
-
-
-def _request(
-    message: RawRequestMessage,
-    payload: StreamReader,
-    protocol: RequestHandler,
-    writer: AbstractStreamWriter,
-    task: asyncio.Task[None],
-) -> web.BaseRequest:
-    loop = asyncio.get_running_loop()
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=limits.BODY_BYTES)

@@ -15,11 +15,12 @@ import orjson
 from aiohttp import web
 
 from iacorch.client.contract import WatchType
-from iacorch.errors import ApiError, BadRequest, Gone, TooManyRequests
+from iacorch.errors import ApiError, BadRequest, TooManyRequests
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.server.http import negotiation, query, shapes
+from iacorch.server.http.connections import Bounds
 from iacorch.server.http.negotiation import Answer
 from iacorch.server.http.shapes import View
 from iacorch.server.registry import Registry
@@ -31,8 +32,8 @@ from iacorch.server.watching import Event, EventBatches
 class Watches:
     """Counts the open watches of each identity, and ends them all when the server stops."""
 
-    def __init__(self, registry: Registry, clock: Clock, ids: Ids) -> None:
-        self._registry, self._clock, self._ids = registry, clock, ids
+    def __init__(self, registry: Registry, clock: Clock, ids: Ids, bounds: Bounds) -> None:
+        self._registry, self._clock, self._ids, self._bounds = registry, clock, ids, bounds
         self._open: Counter[str] = Counter()
         self._ends: set[asyncio.Timeout] = set()
 
@@ -58,26 +59,27 @@ class Watches:
                 response = web.StreamResponse(headers={"Content-Type": negotiation.JSON, "Cache-Control": "no-cache"})
                 await response.prepare(request)
                 with suppress(ConnectionError):
-                    await self._stream(response, self._frames(events, answer, request.query, target), request.query)
+                    await self._stream(request, response, self._frames(events, answer, request.query, target))
                     await response.write_eof()
                 return response
         finally:
             self._open[user.name] -= 1
 
     async def _stream(
-        self, response: web.StreamResponse, frames: AsyncIterator[bytes], asked: Mapping[str, str]
+        self, request: web.BaseRequest, response: web.StreamResponse, frames: AsyncIterator[bytes]
     ) -> None:
         """Until the time that the client set, or an error, which the client is told."""
-        end = asyncio.timeout(self._seconds(asked))
+        end = asyncio.timeout(self._seconds(request.query))
         self._ends.add(end)
         try:
             async with end:
                 async for frame in frames:
-                    await _write(response, frame)
+                    await self._write(request, response, frame)
         except TimeoutError:
             return
         except ApiError as error:
-            await response.write(orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n")
+            last = orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+            await self._write(request, response, last)
         finally:
             self._ends.discard(end)
 
@@ -99,15 +101,21 @@ class Watches:
 
     def _seconds(self, asked: Mapping[str, str]) -> float:
         seconds = query.timeout_seconds(asked)
-        return float(seconds) if seconds else limits.WATCH_TIMEOUT_MIN_SECONDS * (1.0 + self._ids.fraction())
+        wanted = float(seconds) if seconds else limits.WATCH_TIMEOUT_MIN_SECONDS * (1.0 + self._ids.fraction())
+        return min(wanted, self._bounds.watch_seconds)
 
-
-async def _write(response: web.StreamResponse, frames: bytes) -> None:
-    try:
-        async with asyncio.timeout(limits.WATCH_WRITE_SECONDS):
-            await response.write(frames)
-    except TimeoutError as error:
-        raise Gone("the watch was ended because its client does not read") from error
+    async def _write(self, request: web.BaseRequest, response: web.StreamResponse, frames: bytes) -> None:
+        """Raises ConnectionError for a client that does not read: there is no use in telling it."""
+        limit = asyncio.timeout(self._bounds.write_seconds)
+        try:
+            async with limit:
+                await response.write(frames)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionError("the watch was ended because its client does not read") from error
 
 
 def _shaped_frame(event: Event, view: View, target: Target, *, columns_too: bool) -> bytes:
