@@ -20,6 +20,8 @@ from iacorch.agent.volumes.pod import PodVolumes
 from iacorch.api import objects
 from iacorch.api.objects import Object
 
+_TRANSPORTS: Mapping[str, Transport] = {"TCP": "TCP", "UDP": "UDP"}
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
@@ -56,11 +58,11 @@ def _etc(pod: Object, looked: Looked, volumes: PodVolumes) -> tuple[Mount, ...]:
 
 
 def host_ports(pod: Object) -> tuple[HostPort, ...]:
-    """Every port of the pod that is to be reached on the node."""
+    """Every port of the pod that is to be reached on the node. SCTP is not led to pods (and refused by the server)."""
     found = []
     for container in objects.spec(pod).get("containers") or ():
         for port in container.get("ports") or ():
-            if number := port.get("hostPort"):
-                protocol: Transport = "UDP" if port.get("protocol") == "UDP" else "TCP"
+            protocol: Transport | None = _TRANSPORTS.get(port.get("protocol") or "TCP")
+            if (number := port.get("hostPort")) and protocol is not None:
                 found.append(HostPort(int(number), int(port["containerPort"]), protocol, port.get("hostIP") or ""))
     return tuple(found)

@@ -114,6 +114,19 @@ SELECTOR_WORDS = "`selector` does not match template `labels`"
         ),
         pytest.param(
             POD,
+            container(ports=[{"containerPort": 80, "hostPort": 80, "hostIP": "::1"}]),
+            'spec.containers[0].ports[0].hostIP: Invalid value: "::1": must be a valid IPv4 address, (e.g. 10.9.8.7): '
+            "pods have IPv4 only here",
+            id="host port at what is no address",
+        ),
+        pytest.param(
+            POD,
+            container(ports=[{"containerPort": 80, "hostPort": 80, "protocol": "SCTP"}]),
+            "spec.containers[0].ports[0].hostPort: Invalid value: 80: SCTP is not led from a node to a pod here",
+            id="host port of a protocol that is not led",
+        ),
+        pytest.param(
+            POD,
             container(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
             'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
             id="asks for more than its limit",

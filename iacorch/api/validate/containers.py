@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Address
 from typing import Any, Final
 
 from iacorch.api import names, quantity
@@ -67,7 +68,16 @@ def _ports(problems: Problems, path: str, ports: list[dict[str, Any]]) -> None:
             problems.between(f"{at}.containerPort", port["containerPort"], 1, 65535)
         if port.get("hostPort"):
             problems.between(f"{at}.hostPort", port["hostPort"], 1, 65535)
+        if host := port.get("hostIP"):
+            _host_address(problems, f"{at}.hostIP", host)
         problems.one_of(f"{at}.protocol", port.get("protocol"), _PROTOCOLS)
+
+
+def _host_address(problems: Problems, path: str, text: str) -> None:
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        problems.invalid(path, text, "must be a valid IPv4 address, (e.g. 10.9.8.7): pods have IPv4 only here")
 
 
 def _environment(problems: Problems, path: str, container: Mapping[str, Any]) -> None:

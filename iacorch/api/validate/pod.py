@@ -69,6 +69,8 @@ def _host_ports(problems: Problems, path: str, found: Mapping[str, Any]) -> None
             if found.get("hostNetwork") and host != port.get("containerPort"):
                 words = "must match `containerPort` when `hostNetwork` is true"
                 problems.invalid(f"{where}.containerPort", port.get("containerPort"), words)
+            elif host and port.get("protocol") == "SCTP" and not found.get("hostNetwork"):
+                problems.invalid(f"{where}.hostPort", host, "SCTP is not led from a node to a pod here")
     problems.unique(path, taken)
 
 

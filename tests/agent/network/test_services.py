@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iacorch.agent.assembly import host_ports
 from iacorch.agent.network.contract import HostPort
 from iacorch.agent.network.services import nft
 from iacorch.agent.network.services.flows import Departures, Flow, departures, is_stale, together
@@ -147,6 +148,24 @@ def test_of_two_pods_that_want_one_host_port_one_has_it() -> None:
         ("", "TCP", 8080): Endpoint("10.244.1.8", 80),
         ("192.0.2.1", "UDP", 53): Endpoint("10.244.1.8", 53),
     }
+
+
+@given(st.text() | st.ip_addresses(v=4).map(str))
+def test_no_text_of_a_host_address_reaches_the_words_of_a_transaction(host: str) -> None:
+    rules = host_port_rules({"uid": ("10.244.1.8", [HostPort(8080, 80, "TCP", host)])})
+    for key, value in nft.render_host_ports(rules).items():
+        assert set(key.key + value) <= set("0123456789. tcp")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1 . tcp . 1 : 10.0.0.1 . 1 }\nflush ruleset", "10.0.0.300", "::1"])
+def test_a_host_address_that_is_none_is_left_out_and_the_others_stay(host: str) -> None:
+    rules = host_port_rules({"uid": ("10.244.1.8", [HostPort(1, 1, "TCP", host), HostPort(2, 2, "TCP", "0.0.0.0")])})
+    assert rules == {("", "TCP", 2): Endpoint("10.244.1.8", 2)}
+
+
+def test_only_what_nft_leads_to_pods_becomes_a_host_port() -> None:
+    ports = [{"containerPort": 7, "hostPort": 7, "protocol": protocol} for protocol in ("TCP", "UDP", "SCTP")]
+    assert host_ports({"spec": {"containers": [{"ports": ports}]}}) == (HostPort(7, 7), HostPort(7, 7, "UDP"))
 
 
 # Words

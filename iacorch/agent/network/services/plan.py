@@ -138,13 +138,15 @@ def host_port_rules(
 ) -> dict[tuple[str, Transport, int], Endpoint]:
     """Host ports of attached pods (UID -> address, ports): (host address or "", protocol, port) -> endpoint.
 
-    The scheduler keeps two pods from wanting one port; if it happens the pod with the lower UID has it.
+    The scheduler keeps two pods from wanting one port; if it happens the pod with the lower UID has it. A host address
+    that is none is left out: what comes from here becomes words of a transaction that root runs, for everybody.
     """
     rules: dict[tuple[str, Transport, int], Endpoint] = {}
     for _, (address, ports) in sorted(pods.items(), reverse=True):
         for port in ports:
-            host = "" if port.host_ip in ("", "0.0.0.0") else port.host_ip
-            rules[(host, port.protocol, port.host_port)] = Endpoint(address, port.container_port)
+            for host in _ipv4([port.host_ip or "0.0.0.0"]):
+                at = "" if host.is_unspecified else str(host)
+                rules[(at, port.protocol, port.host_port)] = Endpoint(address, port.container_port)
     return rules
 
 
