@@ -32,6 +32,7 @@ class Tasks:
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order of starting, so that ending is repeatable too
         self._owner: asyncio.Task[Any] | None = None
         self._failure: BaseException | None = None
+        self._leaving = self._cancelled_owner = False
 
     async def __aenter__(self) -> Tasks:
         self._owner = asyncio.current_task()
@@ -40,11 +41,23 @@ class Tasks:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.stop()
+        self._leaving = True
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            await self.stop()
+        except asyncio.CancelledError as again:
+            cancelled = again
+        while self._tasks:
+            try:
+                await asyncio.wait(list(self._tasks))  # they have been told to end; they may need a moment
+            except asyncio.CancelledError as again:
+                cancelled = again
         if self._failure is not None:
-            if self._owner is not None and kind is asyncio.CancelledError:
+            if self._owner is not None and self._cancelled_owner:
                 self._owner.uncancel()
             raise self._failure
+        if cancelled is not None:
+            raise cancelled
 
     def spawn(self, work: Coroutine[Any, Any, T], *, name: str = "") -> asyncio.Task[T]:
         """Start `work` as a child; its unexpected error ends the group."""
@@ -70,8 +83,8 @@ class Tasks:
             return
         if self._failure is None:
             self._failure = error
-            if self._owner is not None:
-                self._owner.cancel()
+            if self._owner is not None and not self._leaving:
+                self._cancelled_owner = self._owner.cancel()
 
 
 async def keep_running(

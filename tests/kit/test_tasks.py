@@ -45,6 +45,57 @@ async def test_cancelling_the_owner_is_not_swallowed() -> None:
         await task
 
 
+async def test_a_child_that_fails_while_it_is_ended_is_told_and_the_others_are_ended_too() -> None:
+    others: list[asyncio.Task[None]] = []
+
+    async def fail_at_the_end() -> None:
+        try:
+            await forever()
+        finally:
+            raise ValueError("broken at the end")
+
+    async def slow_to_end() -> None:
+        try:
+            await forever()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    async def own() -> None:
+        async with Tasks("t") as tasks:
+            others.extend([tasks.spawn(slow_to_end()), tasks.spawn(fail_at_the_end()), tasks.spawn(slow_to_end())])
+            await asyncio.sleep(0)
+
+    with pytest.raises(ValueError, match="broken at the end"):
+        await own()
+    assert all(task.done() for task in others)
+
+
+async def test_a_cancelled_owner_waits_for_its_children_to_end() -> None:
+    ended = asyncio.Event()
+
+    async def slow_to_end() -> None:
+        try:
+            await forever()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            ended.set()
+
+    async def own() -> None:
+        async with Tasks("t") as tasks:
+            tasks.spawn(slow_to_end())
+            await asyncio.sleep(0)
+
+    task = asyncio.get_running_loop().create_task(own())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+
+
 async def test_keep_running_starts_again_after_an_error() -> None:
     runs = 0
     enough = asyncio.Event()
