@@ -108,21 +108,26 @@ class Informer:
     # The loop
 
     async def run(self) -> None:
-        """List, then watch, for ever; errors of the API are waited out with back-off."""
+        """List, then watch, for ever; what got nowhere is tried again after a pause that doubles."""
         pause = limits.INFORMER_BACKOFF_START_SECONDS
         relist = True
         while True:
+            listed, came_to = relist, self.revision
             try:
                 if relist:
                     await self._list()
                     relist = False
+                watched_from = self.revision
                 await self._watch()
-                pause = limits.INFORMER_BACKOFF_START_SECONDS
-                continue
+                stuck = self.revision == watched_from
             except Gone:
-                relist = True
+                relist, stuck = True, listed
             except ApiError as error:
+                stuck = True
                 log.info("watch interrupted", kind=self.kind.kind, error=error.message, pause_seconds=pause)
+            if self.revision > came_to:
+                pause = limits.INFORMER_BACKOFF_START_SECONDS
+            if stuck:
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, limits.INFORMER_BACKOFF_MAX_SECONDS)
 

@@ -13,7 +13,6 @@ from iacorch.client.informers import Informers
 from iacorch.client.recorder import Recorder
 from iacorch.controllers.deployment.controller import DeploymentController
 from iacorch.controllers.endpointslice.controller import EndpointSliceController
-from iacorch.controllers.eventexpiry.controller import EventExpiryController
 from iacorch.controllers.garbage.controller import GarbageController
 from iacorch.controllers.namespace.controller import NamespaceController
 from iacorch.controllers.node.controller import NodeController
@@ -44,7 +43,6 @@ class Controllers:
             PodGarbageController(informers, client),
             PodRangeController(informers),
             GarbageController(informers, client),
-            EventExpiryController(informers, clock=clock),
             self._node,
         )
         self._runners = {

@@ -23,6 +23,7 @@ import structlog
 import uvloop
 
 from iacorch import controllers, scheduler
+from iacorch.api import catalogue
 from iacorch.client.config import Endpoint, kubeconfig
 from iacorch.client.informers import Informers
 from iacorch.daemons.process import notify, only_one, set_up_logging
@@ -38,6 +39,7 @@ from iacorch.server.local import LocalClient
 from iacorch.server.pki import Pki, write_private
 from iacorch.server.registry import Registry
 from iacorch.server.sealing import SecretSeal
+from iacorch.server.storage import ObjectStore
 from iacorch.store.sqlite import SqliteStore
 
 log = structlog.get_logger(__name__)
@@ -115,7 +117,8 @@ async def running(settings: Settings) -> AsyncIterator[str]:
     pki = Pki(settings.data_dir / "pki", clock=clock, ids=ids)
     store = await SqliteStore.open(settings.data_dir / "store.db")
     try:
-        cipher = SecretSeal.from_file(settings.data_dir / "secrets.key", ids)
+        sealed = (await store.range(ObjectStore.prefix(catalogue.SECRET), limit=1)).entries
+        cipher = SecretSeal.from_file(settings.data_dir / "secrets.key", ids, needed=bool(sealed))
         registry = Registry(store, clock=clock, ids=ids, cipher=cipher)
         await bootstrapping.fill(registry)
         server = ApiServer(registry, pki=pki, authenticator=Authenticator(settings.join_token), clock=clock, ids=ids)

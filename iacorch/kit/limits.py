@@ -44,6 +44,8 @@ GZIP_BYTES: Final = 128 * 1024
 """Lists above this are compressed for clients that take it, as in Kubernetes."""
 YAML_VALUES: Final = 200_000
 """Values that a YAML body may stand for; far more than fit into `BODY_BYTES` without aliases that multiply."""
+YAML_DEPTH: Final = 200
+"""How deep a YAML body may be nested; no kind comes near, and the library's composer is recursive."""
 STORE_CHECK_SECONDS: Final = 5.0
 """How soon the daemon notices that its store is broken, and ends so that it is started again."""
 EVENT_SECONDS: Final = 3_600.0
@@ -90,8 +92,6 @@ ACTIONS_PER_PASS: Final = 50
 READ_YOUR_WRITES_SECONDS: Final = 5.0
 PODS_OVER_KEPT: Final = 1_000
 """Finished pods that are kept to be looked at."""
-EVENT_KEPT_SECONDS: Final = 3_600.0
-"""After its last repetition, as in Kubernetes."""
 EVENT_QUEUE: Final = 2_048
 """Events waiting to be written; the oldest is dropped when there are more."""
 EVENT_SERIES: Final = 4_096

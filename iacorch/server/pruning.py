@@ -14,7 +14,7 @@ import structlog
 from iacorch.api import objects
 from iacorch.api.catalogue import EVENT
 from iacorch.api.objects import Object
-from iacorch.errors import NotFound, StoreError
+from iacorch.errors import Conflict, NotFound, StoreError
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.server.registry import Registry
@@ -49,8 +49,8 @@ async def prune(registry: Registry, now: datetime) -> int:
         target = Target(EVENT, objects.namespace(event), objects.name(event))
         try:
             await registry.delete(SYSTEM, target, DeleteOptions(uid=objects.uid(event)))
-        except NotFound:
-            continue
+        except (NotFound, Conflict):
+            continue  # it went by itself, or another of its name has come
     return len(gone)
 
 

@@ -29,9 +29,17 @@ class SecretSeal:
         self._cipher, self._ids = AESGCM(key), ids
 
     @classmethod
-    def from_file(cls, path: Path, ids: Ids) -> SecretSeal:
-        """The key in the file, which is made if it is not there. Raises StoreBroken."""
+    def from_file(cls, path: Path, ids: Ids, *, needed: bool = False) -> SecretSeal:
+        """The key in the file. One is made if there is none, unless it is `needed` to read what is stored already.
+
+        Raises StoreBroken.
+        """
         if not path.exists():
+            if needed:
+                raise StoreBroken(
+                    f"{path} is missing, and Secrets are stored that only its key can open",
+                    hint="restore the file from a backup",
+                )
             write_private(path, ids.token(_KEY_BYTES))
         key = path.read_bytes()
         if len(key) != _KEY_BYTES:

@@ -135,13 +135,21 @@ class SqliteStore:
         self._space.end_watches()
         self._database.shutdown()
 
-    def _write(self, write: Write) -> asyncio.Future[Revision]:
+    async def _write(self, write: Write) -> Revision:
+        """Who is cancelled while waiting hears of it when the write is over, and may let go of what guards it."""
         self._open()
         waiting = _Waiting(write, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._committing is None and len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._commit_waiting)
-        return waiting.future
+        try:
+            return await asyncio.shield(waiting.future)
+        except asyncio.CancelledError:
+            if waiting in self._waiting:
+                waiting.future.cancel()  # not begun: it is passed over
+            elif not waiting.future.done():
+                await asyncio.wait([waiting.future])
+            raise
 
     def _commit_waiting(self) -> None:
         """Decide every waiting write in order; put what holds on disk; continue in `_committed`."""

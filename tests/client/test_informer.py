@@ -57,10 +57,24 @@ async def _stream(events: list[WatchEvent]) -> AsyncIterator[WatchEvent]:
         yield event
 
 
-async def run(script: Script, changes: list[tuple[str | None, str | None]] | None = None) -> Informer:
+class Pauses(LoopClock):
+    """Notes how long it was asked to sleep, and does not."""
+
+    def __init__(self) -> None:
+        super().__init__(datetime(2026, 1, 1, tzinfo=UTC))
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def run(
+    script: Script, changes: list[tuple[str | None, str | None]] | None = None, clock: LoopClock | None = None
+) -> Informer:
     """Run an informer until the script is used up."""
     client: Any = script
-    informer = Informer(client, PODS, clock=LoopClock(datetime(2026, 1, 1, tzinfo=UTC)))
+    informer = Informer(client, PODS, clock=clock or LoopClock(datetime(2026, 1, 1, tzinfo=UTC)))
     informer.add_index("app", lambda obj: [obj["metadata"]["labels"].get("app", "")])
     if changes is not None:
         informer.on_change(lambda old, new: changes.append((named(old), named(new))))
@@ -103,6 +117,16 @@ async def test_an_unreachable_server_is_waited_for_and_nothing_is_forgotten() ->
     informer = await run(script)
     assert script.asked == ["list", "list", "watch since 5", "watch since 5"]
     assert len(informer) == 1
+
+
+async def test_what_gets_nowhere_is_tried_again_after_pauses_that_double() -> None:
+    clock = Pauses()
+    lists: list[ObjectList | Exception] = [ObjectList([], "5") for _ in range(4)]
+    await run(Script(lists, [Gone("too old") for _ in range(3)]), clock=clock)
+    assert clock.slept == [0.2, 0.4, 0.8]
+    clock = Pauses()
+    await run(Script([ObjectList([], "5")], [[], [], [WatchEvent(WatchType.ADDED, pod("a", 7))], []]), clock=clock)
+    assert clock.slept == [0.2, 0.4, 0.2]
 
 
 async def test_the_index_follows_changes_and_deletes() -> None:

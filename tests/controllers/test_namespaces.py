@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iacorch.api import objects
-from iacorch.api.catalogue import CONFIG_MAP, EVENT, NAMESPACE, POD, SERVICE_ACCOUNT
+from iacorch.api.catalogue import CONFIG_MAP, NAMESPACE, POD, SERVICE_ACCOUNT
 from tests.controllers.world import World, in_world
 
 
@@ -36,21 +36,5 @@ def test_a_deleted_namespace_is_emptied_and_then_gone() -> None:
         await world.pass_time(10)
         assert "mine" not in {objects.name(obj) for obj in await world.every(NAMESPACE)}
         assert all(objects.namespace(obj) != "mine" for obj in await world.every(CONFIG_MAP))
-
-    in_world(test)
-
-
-def test_an_event_that_nobody_repeats_goes_after_an_hour() -> None:
-    async def test(world: World) -> None:
-        await world.create(
-            EVENT,
-            "news",
-            involvedObject={"kind": "Pod", "namespace": "default", "name": "p"},
-            lastTimestamp="2026-01-01T00:00:00Z",
-        )
-        await world.pass_time(3500)
-        assert "news" in {objects.name(event) for event in await world.every(EVENT)}
-        await world.pass_time(200)
-        assert "news" not in {objects.name(event) for event in await world.every(EVENT)}
 
     in_world(test)

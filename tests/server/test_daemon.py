@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from iacorch.api.catalogue import CONFIG_MAP
+from iacorch.api.catalogue import CONFIG_MAP, SECRET
 from iacorch.client.config import read_kubeconfig
 from iacorch.client.http import HttpClient
 from iacorch.client.informer import Informer
@@ -103,6 +103,25 @@ def test_a_second_one_on_the_same_directory_is_refused(tmp_path: Path) -> None:
         assert second.returncode == 1
         assert f"is in use by another iacorchd (process {first.process.pid})" in second.stderr
         assert "Traceback" not in second.stderr
+
+
+def test_a_key_that_is_missing_is_not_made_anew_while_secrets_need_it(tmp_path: Path) -> None:
+    async def store_a_secret(running: daemon.Daemon) -> None:
+        async with HttpClient(read_kubeconfig(running.kubeconfig)) as client:
+            await client.create(SECRET, {"metadata": {"namespace": "default", "name": "s"}, "data": {"k": "dg=="}})
+
+    with daemon.running(tmp_path / "data", "--no-controllers") as running:
+        asyncio.run(store_a_secret(running))
+    key = tmp_path / "data" / "secrets.key"
+    aside = key.rename(tmp_path / "aside")
+    command = [sys.executable, "-m", "iacorch.daemons.controlplane", "--data-dir", str(tmp_path / "data")]
+    done = subprocess.run([*command, "--listen", "127.0.0.1:0"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "secrets.key is missing, and Secrets are stored that only its key can open" in done.stderr
+    assert not key.exists()
+    aside.rename(key)
+    with daemon.running(tmp_path / "data", "--no-controllers"):
+        pass
 
 
 def test_what_it_writes_is_private(tmp_path: Path) -> None:

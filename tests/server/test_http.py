@@ -253,6 +253,12 @@ async def test_yaml_that_multiplies_itself_is_refused(admin: aiohttp.ClientSessi
     assert code == 400
 
 
+@pytest.mark.parametrize("opening", ["- ", "["])
+async def test_yaml_that_is_nested_without_end_is_refused(admin: aiohttp.ClientSession, opening: str) -> None:
+    code, status = await answer(admin.post(MAPS, data=opening * 200_000, headers={"Content-Type": "application/yaml"}))
+    assert (code, "nested more than" in status["message"]) == (400, True)
+
+
 async def test_a_broken_store_is_not_ready_and_says_so(admin: aiohttp.ClientSession, running: World) -> None:
     await running.registry.storage.store.close()
     code, status = await answer(admin.get("/readyz"))

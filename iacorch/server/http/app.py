@@ -129,12 +129,12 @@ class ApiServer:
         path = request.rel_url.raw_path
         if path in OPEN_TO_ALL:
             return await self._public(path)
+        if user is None:
+            raise Unauthorized("Unauthorized")
         if path == JOIN_PATH:
             wish = negotiation.read_body(await self._body(request), request.headers.get("Content-Type", ""))
             found = await join.join(self._registry, self._pki, user, wish)
             return web.Response(body=orjson.dumps(found), content_type=negotiation.JSON)
-        if user is None:
-            raise Unauthorized("Unauthorized")
         if path == TUNNEL_PATH:
             if not user.node_name:
                 raise Forbidden("only node agents open tunnels")

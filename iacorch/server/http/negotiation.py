@@ -112,12 +112,25 @@ def _json(body: bytes) -> Any:
 
 def _yaml(body: bytes) -> Any:
     try:
+        _check_depth(body)
         value = yaml.load(body, Loader=_LOADER)
         _check_size(value)
         orjson.dumps(value)
     except (yaml.YAMLError, orjson.JSONEncodeError, RecursionError) as error:
         raise BadRequest(f"couldn't decode the body: yaml: {error}") from error
     return value
+
+
+def _check_depth(body: bytes) -> None:
+    """The library composes values by recursion, in C, and deep ones end the process: count before it does."""
+    depth = 0
+    for event in yaml.parse(body, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > limits.YAML_DEPTH:
+                raise BadRequest(f"couldn't decode the body: yaml: nested more than {limits.YAML_DEPTH} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _check_size(value: Any) -> None:

@@ -1,1 +1,0 @@
-"""Events are news: they are deleted when they are old."""
