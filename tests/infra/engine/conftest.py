@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,10 @@ class World:
     def names(self) -> list[str]:
         return [r["urn"].rpartition("::")[2] for r in self.latest().get("resources", [])]
 
-    def builtin(self, passphrase: str | None = PASSPHRASE) -> BuiltIn:
-        bundled = {"loop": [sys.executable, str(PROVIDER)]}
+    def builtin(
+        self, passphrase: str | None = PASSPHRASE, bundled: Mapping[str, Sequence[str]] | None = None
+    ) -> BuiltIn:
+        bundled = bundled or {"loop": [sys.executable, str(PROVIDER)]}
         return BuiltIn(SystemClock(), SystemIds(), passphrase=passphrase, bundled=bundled)
 
 

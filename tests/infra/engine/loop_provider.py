@@ -150,6 +150,8 @@ class Loop:
 
     def Read(self, request: Any, context: Any) -> Any:
         note("Read", request.urn)
+        while (WORLD / f"unreadable-{request.id}").exists():
+            time.sleep(0.05)
         found = path_of(request.id)
         if not request.id:
             mine = [f for f in WORLD.glob("*.json") if json.loads(f.read_text())["urn"] == request.urn]

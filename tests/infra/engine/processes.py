@@ -23,14 +23,19 @@ async def until(condition: Callable[[], bool], what: str) -> None:
         await clock.sleep(0.02)
 
 
-def start(world: World, *arguments: str) -> subprocess.Popen[bytes]:
-    """`iacorch ARGUMENTS` in a process of its own."""
+def plugin_folder(world: World) -> Path:
+    """A folder for PATH with the provider of the tests in it; it writes its processes' numbers down."""
     folder = world.root / "bin"
     folder.mkdir(exist_ok=True)
     script = folder / "pulumi-resource-loop"
     script.write_text(f'#!/bin/sh\necho $$ >> "$LOOP_WORLD/pids"\nexec "{sys.executable}" "{PROVIDER}" "$@"\n')
     script.chmod(0o755)
-    path = os.pathsep.join([str(folder), os.environ["PATH"]])
+    return folder
+
+
+def start(world: World, *arguments: str) -> subprocess.Popen[bytes]:
+    """`iacorch ARGUMENTS` in a process of its own."""
+    path = os.pathsep.join([str(plugin_folder(world)), os.environ["PATH"]])
     environment = {**os.environ, **world.environment, "PATH": path, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
     options = ["--cwd", str(world.ref.work_dir), "--backend", world.ref.backend_url, "--stack", "dev"]
     return subprocess.Popen(

@@ -93,6 +93,19 @@ async def test_a_program_that_fails(world: World, program: str, said: str) -> No
     assert world.there() == ["a-0"]
 
 
+async def test_a_read_that_takes_longer_than_the_program_allows(world: World) -> None:
+    world.program('Thing("a", opts=Opts(custom_timeouts=pulumi.CustomTimeouts(read="100ms")))\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    await engine.up(world.ref, world.options())
+    (world.things / "unreadable-a-0").touch()
+    before = world.latest()["resources"]
+    with pytest.raises(ResourceFailed, match="did not finish Read in time") as caught:
+        await engine.refresh(world.ref, world.options())
+    assert caught.value.urn.endswith("::a")
+    assert world.latest()["resources"] == before
+
+
 async def test_refused_inputs_are_named_with_the_resource(world: World) -> None:
     world.program('Thing("a", bad="x")\n')
     engine = world.builtin()

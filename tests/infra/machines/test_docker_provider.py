@@ -200,6 +200,32 @@ async def test_secrets_stay_closed_and_previews_promise_nothing(provider: Provid
     assert outputs["networkDatas"] == wire.UNKNOWN
 
 
+async def test_what_a_create_left_is_found_by_its_name_and_its_mark(provider: Provider) -> None:
+    for token, name, inputs in ((NETWORK, "net", {}), (VOLUME, "vol", {}), (CONTAINER, "box", box(start=False))):
+        id, checked, state = await provider.create(token, name, inputs)
+        assert await provider.read(token, name, "", checked, {}) == (id, state)
+        assert await provider.read(token, "other", "", checked, {}) == ("", {}), "somebody else's"
+        assert await provider.read(token, name, "", {**checked, "name": "nowhere"}, {}) == ("", {})
+
+
+async def test_a_container_that_was_never_started_is_found_half_made_and_finished(
+    provider: Provider, docker: aiodocker.Docker
+) -> None:
+    inputs = box(uploads=[{"file": "/etc/told", "content": "hello"}])
+    id, checked, _ = await provider.create(CONTAINER, "box", {**inputs, "start": False, "uploads": []})
+    wanted = {**checked, **inputs, "start": True}
+    with pytest.raises(grpc.aio.AioRpcError, match="cut short") as caught:
+        await provider.read(CONTAINER, "box", "", wanted, {})
+    details = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
+    half = provider_pb2.ErrorResourceInitFailed()
+    assert status_pb2.Status.FromString(details).details[0].Unpack(half)
+    assert half.id == id
+    await provider.update(CONTAINER, "box", id, state=wire.decode(half.properties)[0], wanted=wanted)
+    container = docker.containers.container(id)
+    assert (await container.show())["State"]["Running"]
+    assert (await container.get_archive("/etc/told")).getnames() == ["told"]
+
+
 async def test_a_chosen_name_is_kept_and_differs_between_seeds(provider: Provider) -> None:
     first = wire.decode((await provider.check(VOLUME, "vol", {})).inputs)[0]
     again = wire.decode((await provider.check(VOLUME, "vol", {}, olds=first)).inputs)[0]

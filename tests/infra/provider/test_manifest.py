@@ -11,7 +11,7 @@ from iacorch.daemons.controlplane import Settings, running
 from iacorch.errors import Conflict, Invalid
 from iacorch.infra.provider.cluster import opened
 from iacorch.infra.provider.manifest import Manifests
-from iacorch.infra.provider.resource import Request
+from iacorch.infra.provider.resource import HalfMade, Made, Request
 from iacorch.kit.clock import SystemClock
 
 MANIFESTS = Manifests(SystemClock())
@@ -68,6 +68,16 @@ async def test_two_manifests_do_not_fight_over_one_object(kubeconfig: str) -> No
     await MANIFESTS.create(request("one"), inputs(kubeconfig, config_map("a")))
     with pytest.raises(Conflict, match="belongs to another Manifest"):
         await MANIFESTS.create(request("two"), inputs(kubeconfig, config_map("a")))
+
+
+async def test_what_a_create_that_was_cut_short_applied_is_found_again(kubeconfig: str) -> None:
+    both = inputs(kubeconfig, config_map("a"), config_map("b"))
+    assert await MANIFESTS.find(request(), both) is None
+    made = await MANIFESTS.create(request(), inputs(kubeconfig, config_map("a")))
+    with pytest.raises(HalfMade) as caught:
+        await MANIFESTS.find(request(), both)
+    assert caught.value.made == Made(made.id, {"applied": ["v1 ConfigMap default/a"], "inSync": False})
+    assert await MANIFESTS.find(request("other"), both) is None, "what another resource made is not ours"
 
 
 async def test_a_server_that_is_away_is_no_error_in_a_preview(kubeconfig: str) -> None:

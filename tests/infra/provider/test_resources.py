@@ -6,13 +6,16 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from iacorch.errors import ConfigError
+from iacorch.errors import ConfigError, EngineError
+from iacorch.infra.bootstrap.facts import Facts, Installation
+from iacorch.infra.bootstrap.plan import AGENT_UNIT, CONTROL_PLANE_UNIT
+from iacorch.infra.bootstrap.ssh import SshTarget
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.provider.control_plane import ControlPlanes, reached_at
-from iacorch.infra.provider.machine import Machines
+from iacorch.infra.provider.machine import Look, Machines
 from iacorch.infra.provider.node import Nodes
 from iacorch.infra.provider.properties import differences
-from iacorch.infra.provider.resource import token_of
+from iacorch.infra.provider.resource import HalfMade, Request, Resource, token_of
 from iacorch.infra.provider.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SeededIds
@@ -64,6 +67,51 @@ def test_a_node_goes_first_when_name_or_machine_is_used_again(
     old: dict[str, Any], new: dict[str, Any], first: bool
 ) -> None:
     assert NODES.delete_first(old, new, ()) is first
+
+
+class Seen(Machines):
+    """Machines of which one thing is known: what is installed on them, or that they do not answer."""
+
+    def __init__(self, owners: dict[str, str] | None) -> None:
+        super().__init__(SystemClock())
+        self._owners = owners
+
+    async def look(self, target: SshTarget) -> Look:
+        if self._owners is None:
+            return Look(None, "no route to h")
+        return Look(Facts(installation=Installation(owners=self._owners)))
+
+
+def finders(owners: dict[str, str] | None) -> list[Resource]:
+    return [Nodes(Seen(owners)), ControlPlanes(Seen(owners), SeededIds(1))]
+
+
+CONNECTED = {"nodeName": "a", "connection": {"host": "h", "privateKey": ""}, "advertise": "h:1", "endpoint": "h:1"}
+REQUEST = Request(URN, 30.0, lambda line: None)
+
+
+async def test_what_a_create_left_on_a_machine_is_found_half_made_and_keeps_its_id() -> None:
+    ours = {AGENT_UNIT: token_of(URN), CONTROL_PLANE_UNIT: token_of(URN)}
+    for resource in finders(ours):
+        with pytest.raises(HalfMade, match="cut short") as caught:
+            await resource.find(REQUEST, CONNECTED)
+        assert caught.value.made.id == _id_of(resource)
+
+
+def _id_of(resource: Resource) -> str:
+    return f"a.{token_of(URN)}" if isinstance(resource, Nodes) else token_of(URN)
+
+
+@pytest.mark.parametrize("owners", [{}, {AGENT_UNIT: "other", CONTROL_PLANE_UNIT: "other"}])
+async def test_a_machine_without_anything_of_ours_has_nothing_to_find(owners: dict[str, str]) -> None:
+    for resource in finders(owners):
+        assert await resource.find(REQUEST, CONNECTED) is None
+
+
+async def test_a_machine_that_does_not_answer_is_no_proof_that_nothing_was_begun() -> None:
+    for resource in finders(None):
+        with pytest.raises(EngineError, match="cannot be seen: no route"):
+            await resource.find(REQUEST, CONNECTED)
 
 
 def test_a_control_plane_is_reached_where_its_machine_is() -> None:

@@ -54,7 +54,7 @@ async def _resolve(deployment: Deployment, pending: Pending) -> bool:
     plugin = await deployment.providers.serving(wanted.provider)
     errors: tuple[str, ...] = ()
     try:
-        found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs)
+        found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs, timeout=_patience(old))
     except HalfMade as half:
         found, errors = Read(half.id, old.inputs, half.outputs), half.reasons
     if not found.id:
@@ -73,7 +73,7 @@ async def _find(deployment: Deployment, wanted: Resource) -> bool:
     errors: tuple[str, ...] = ()
     plugin = await deployment.providers.serving(wanted.provider)
     try:
-        found = await plugin.read(wanted.urn, "", inputs=wanted.inputs, outputs={})
+        found = await plugin.read(wanted.urn, "", inputs=wanted.inputs, outputs={}, timeout=_patience(wanted))
     except HalfMade as half:
         found, errors = Read(half.id, wanted.inputs, half.outputs), half.reasons or ("unknown",)
     except ResourceFailed as error:
@@ -89,6 +89,10 @@ async def _find(deployment: Deployment, wanted: Resource) -> bool:
     recorder.adopt(made)
     _say(deployment, wanted, "its creation was interrupted; it is there, and was taken into the state")
     return True
+
+
+def _patience(resource: Resource) -> float:
+    return resource.custom_timeouts.get("read", 0.0)
 
 
 def _say(deployment: Deployment, resource: Resource, message: str) -> None:
@@ -119,7 +123,7 @@ async def _refresh(deployment: Deployment, old: Resource, gone: set[str]) -> Non
     errors: tuple[str, ...] = ()
     async with deployment.execution.step(old, Op.REFRESH, (), counted=False) as began:
         try:
-            found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs)
+            found = await plugin.read(old.urn, old.id, inputs=old.inputs, outputs=old.outputs, timeout=_patience(old))
         except HalfMade as half:
             found, errors = Read(half.id, half.inputs or old.inputs, half.outputs), half.reasons
     if not found.id:

@@ -159,13 +159,16 @@ class Plugin:
         )  # fmt: skip
         await self._call("Delete", request, urn_, seconds=_patience(timeout))
 
-    async def read(self, urn_: str, id_: str, *, inputs: Props, outputs: Props) -> Read:
-        """What is there now. With an empty ID: whatever the provider finds for this URN and these inputs."""
+    async def read(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float = 0.0) -> Read:
+        """What is there now. With an empty ID: whatever the provider finds for this URN and these inputs.
+
+        Providers hear how long a read may take, and few keep to it; so it holds here too, to the second.
+        """
         request = provider_pb2.ReadRequest(
             id=id_, urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
-            properties=self._out(outputs), inputs=self._out(inputs),
+            properties=self._out(outputs), inputs=self._out(inputs), timeout=timeout,
         )  # fmt: skip
-        answer = await self._call("Read", request, urn_)
+        answer = await self._call("Read", request, urn_, seconds=timeout or limits.ENGINE_PLUGIN_CALL_SECONDS)
         found = wire.decode(answer.inputs) if answer.HasField("inputs") else inputs
         return Read(answer.id, wire.keep_secret(found, inputs), self._in(answer.properties, outputs))
 

@@ -44,7 +44,7 @@ class Operations(Protocol):
 
     async def delete(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float) -> None: ...
 
-    async def read(self, urn_: str, id_: str, *, inputs: Props, outputs: Props) -> Read: ...
+    async def read(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float = 0.0) -> Read: ...
 
 
 def visible(inputs: Props) -> Props:
@@ -130,7 +130,7 @@ class Providers:
     async def delete(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float) -> None:
         """Nothing: a provider has nothing outside."""
 
-    async def read(self, urn_: str, id_: str, *, inputs: Props, outputs: Props) -> Read:
+    async def read(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float = 0.0) -> Read:
         return Read(id_, inputs, outputs)
 
     async def _configure(self, urn_: str, id_: str, inputs: Props) -> None:

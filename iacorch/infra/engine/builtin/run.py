@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from iacorch.infra.engine.builtin import child, cleanup, monitor, program, urn
@@ -23,7 +24,7 @@ from iacorch.infra.engine.builtin.providers import Providers
 from iacorch.infra.engine.builtin.recorder import Recorder
 from iacorch.infra.engine.builtin.state import Encoder
 from iacorch.infra.engine.contract import Diagnostic, Listener, Op, Options, Progress, Severity
-from iacorch.infra.engine.errors import Interrupted
+from iacorch.infra.engine.errors import Interrupted, StateUnwritable
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
@@ -101,11 +102,18 @@ class Run:
             await server.stop(0)
             deployment.recorder.close()
             if not self._setting.preview:
-                self._opened.backend.add_history(
-                    kind=self._setting.kind, result=result, message=deployment.options.message, started=started,
-                    changes=_plain(self.execution.counts), config=_history_config(self._opened.config),
-                )  # fmt: skip
+                self._remember(started, result)
         return deployment
+
+    def _remember(self, started: datetime, result: str) -> None:
+        """An entry of the history. Without one the run is as good as with one, so a full disk only warns here."""
+        try:
+            self._opened.backend.add_history(
+                kind=self._setting.kind, result=result, message=self._setting.options.message, started=started,
+                changes=_plain(self.execution.counts), config=_history_config(self._opened.config),
+            )  # fmt: skip
+        except StateUnwritable as error:
+            self.execution.listen(Diagnostic(Severity.WARNING, f"the history has no entry of this run: {error}"))
 
     async def _settle(self) -> None:
         """The steps under way, the last write, then the plugins' end."""

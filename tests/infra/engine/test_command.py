@@ -1,0 +1,145 @@
+"""What bad input gets from the command: one message, a hint, exit code 1, the state as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from iacorch.cli.main import main
+from tests.infra.engine.conftest import PASSPHRASE, World
+from tests.infra.engine.processes import plugin_folder
+
+
+class Command:
+    """`iacorch` in this process: exit code, and what it said to people who wait for errors."""
+
+    def __init__(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+        self.world, self._capsys = world, capsys
+
+    def __call__(self, *words: str, stack: str = "dev", backend: str = "") -> tuple[int, str]:
+        ref = self.world.ref
+        options = ["--cwd", str(ref.work_dir), "--backend", backend or ref.backend_url]
+        if words[0] != "stack":
+            options += ["--engine", "builtin", "--stack", stack, "--yes"]
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *options])
+        return int(ended.value.code or 0), self._capsys.readouterr().err
+
+
+@pytest.fixture
+def iacorch(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    path = os.pathsep.join([str(plugin_folder(world)), os.environ["PATH"]])
+    for name, value in {**world.environment, "PATH": path, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PULUMI_STACK", raising=False)
+    return Command(world, capsys)
+
+
+def hold(world: World) -> None:
+    path = world.root / "state/.pulumi/locks/organization/proj/dev/other.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    host = os.uname().nodename
+    path.write_bytes(orjson.dumps({"pid": os.getpid(), "hostname": host, "username": "ada", "timestamp": "now"}))
+
+
+def half(world: World) -> None:
+    world.state_file.write_bytes(world.state_file.read_bytes()[:200])
+
+
+def unproject(world: World) -> None:
+    (world.ref.work_dir / "Pulumi.yaml").unlink()
+
+
+def says(program: str) -> Callable[[World], None]:
+    return lambda world: world.program(program + "\n")
+
+
+CASES = [
+    pytest.param(says("1 / 0"), {}, "ZeroDivisionError", "", id="a program that raises"),
+    pytest.param(says('Thing("b", die=True)'), {}, "ended during Create of", "run the same command", id="plugin dies"),
+    pytest.param(says('pulumi.CustomResource("no:a:B", "b", {})'), {}, "no provider plugin", "install", id="no plugin"),
+    pytest.param(says('Thing("b", fail="no room left")'), {}, "no room left", "", id="a provider that refuses"),
+    pytest.param(hold, {}, "locked by ada@", "stack unlock dev", id="a lock that is held"),
+    pytest.param(half, {}, "dev.json is not JSON", ".bak", id="a broken state file"),
+    pytest.param(unproject, {}, "Pulumi.yaml does not exist", "--cwd", id="no project"),
+    pytest.param(says(""), {"stack": "nope"}, "no stack nope", "stack init nope", id="an unknown stack"),
+    pytest.param(says(""), {"stack": "a/b"}, "cannot be a stack's name", "", id="no name for a stack"),
+    pytest.param(says(""), {"backend": "s3://b"}, "does not support the backend", "Pulumi CLI", id="another backend"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "options", "said", "hint"), CASES)
+def test_up_fails_with_one_message_and_leaves_the_state(
+    world: World, iacorch: Command, spoil: Callable[[World], None], options: dict[str, str], said: str, hint: str
+) -> None:
+    world.program('Thing("a")\n')
+    assert iacorch("stack", "init", "dev")[0] == 0
+    assert iacorch("up")[0] == 0
+    spoil(world)
+    before = world.state_file.read_bytes()
+    code, err = iacorch("up", **options)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert said in err
+    assert hint in err.partition("hint: ")[2]
+    assert "Traceback" not in err
+    if before.endswith(b"}\n"):
+        names = [r["urn"] for r in orjson.loads(before)["checkpoint"]["latest"]["resources"]]
+        assert [r["urn"] for r in world.latest()["resources"]][: len(names)] == names
+    else:
+        assert world.state_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("passphrase", ["wrong", None])
+def test_a_wrong_or_missing_passphrase(
+    world: World, iacorch: Command, monkeypatch: pytest.MonkeyPatch, passphrase: str | None
+) -> None:
+    world.program('Thing("a", token=pulumi.Output.secret("x"))\n')
+    iacorch("stack", "init", "dev")
+    iacorch("up")
+    before = world.state_file.read_bytes()
+    if passphrase is None:
+        monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
+    else:
+        monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", passphrase)
+    for command in ("up", "preview", "refresh", "destroy"):
+        code, err = iacorch(command)
+        assert (code, "passphrase" in err) == (1, True), err
+        assert "PULUMI_CONFIG_PASSPHRASE" in err.partition("hint: ")[2]
+    assert world.state_file.read_bytes() == before
+
+
+@pytest.fixture
+def small_disk(world: World) -> Iterator[Path]:
+    """The state's folder on a disk of its own, with room for little."""
+    folder = world.root / "state"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting needs more rights")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_loses_nothing_and_the_next_run_goes_on(world: World, iacorch: Command, small_disk: Path) -> None:
+    world.program('Thing("a")\n')
+    assert iacorch("stack", "init", "dev")[0] == 0
+    assert iacorch("up")[0] == 0
+    before = world.latest()
+    world.program('a = Thing("a")\nThing("b", value="x" * 300_000, opts=Opts(depends_on=[a]))\n')
+    code, err = iacorch("up")
+    assert code == 1
+    assert "dev.json cannot be written: No space left on device" in err
+    assert "make room" in err
+    assert [r["urn"] for r in world.latest()["resources"]] == [r["urn"] for r in before["resources"]]
+    assert world.there() == ["a-0"], "what cannot be noted is not begun"
+    assert not list(small_disk.rglob("*.new"))
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    assert iacorch("up")[0] == 0
+    assert world.there() == ["a-0", "b-0"]
