@@ -7,8 +7,8 @@ reference, PodLogOptions.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from iacorch.agent.pods import Pods
@@ -26,7 +26,7 @@ class Logs:
     async def open(self, params: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Raises NotFound, BadRequest in Kubernetes' words, and a RuntimeFailed."""
         state = self._find(params)
-        async with self._runtime.logs(state.id, self._options(params)) as chunks:
+        async with self._runtime.logs(state.id, options(params, now=self._clock.now())) as chunks:
             limit = params.get("limitBytes")
             yield chunks if limit is None else _cut(chunks, int(limit))
 
@@ -42,22 +42,25 @@ class Logs:
             raise BadRequest(f'previous terminated container "{name}" in pod "{pod_name}" not found')
         raise BadRequest(f'container "{name}" in pod "{pod_name}" is waiting to start: {_waiting(worker.pod, name)}')
 
-    def _options(self, params: Mapping[str, Any]) -> LogOptions:
-        since = None
-        if (seconds := params.get("sinceSeconds")) is not None:
-            since = self._clock.now() - timedelta(seconds=int(seconds))
-        elif text := params.get("sinceTime"):
-            try:
-                since = parse_rfc3339(str(text))
-            except ValueError as error:
-                raise BadRequest(f"sinceTime: Invalid value: {text!r}: {error}") from error
-        tail = params.get("tailLines")
-        return LogOptions(
-            follow=bool(params.get("follow")),
-            tail_lines=None if tail is None else int(tail),
-            timestamps=bool(params.get("timestamps")),
-            since=since,
-        )
+
+def options(params: Mapping[str, Any], *, now: datetime) -> LogOptions:
+    """Raises BadRequest for a time that is none."""
+    since = None
+    if (seconds := params.get("sinceSeconds")) is not None:
+        with suppress(OverflowError):  # before all time: everything
+            since = now - timedelta(seconds=int(seconds))
+    elif text := params.get("sinceTime"):
+        try:
+            since = parse_rfc3339(str(text))
+        except ValueError as error:
+            raise BadRequest(f"sinceTime: Invalid value: {text!r}: {error}") from error
+    tail = params.get("tailLines")
+    return LogOptions(
+        follow=bool(params.get("follow")),
+        tail_lines=None if tail is None else int(tail),
+        timestamps=bool(params.get("timestamps")),
+        since=since,
+    )
 
 
 def _waiting(pod: Mapping[str, Any], name: str) -> str:

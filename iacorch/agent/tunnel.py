@@ -21,7 +21,7 @@ from iacorch.client.tunnel import CREDIT_BYTES, FRAME_BYTES, TUNNEL_PATH, Frame,
 from iacorch.errors import ApiError, BadRequest, IacorchError, InternalError
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
-from iacorch.kit.tasks import Tasks
+from iacorch.kit.tasks import Tasks, failure_of
 
 Open: TypeAlias = Callable[[Mapping[str, Any]], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 log = structlog.get_logger(__name__)
@@ -73,6 +73,10 @@ class Streams:
                 pass  # of a stream that ended here, and the server has not heard yet
 
     async def _serve(self, number: int, payload: bytes, credit: _Credit) -> None:
+        if error := await failure_of(self._stream(number, payload, credit), name="stream"):
+            await self._end(number, {"error": InternalError(f"the agent failed: {error!r}").status()})
+
+    async def _stream(self, number: int, payload: bytes, credit: _Credit) -> None:
         end: dict[str, Any] = {}
         try:
             async with self._opened(payload) as chunks:
@@ -82,9 +86,12 @@ class Streams:
             end = {"error": error.status()}
         except IacorchError as error:
             end = {"error": InternalError(error.message).status()}
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, ConnectionError) as error:
             log.info("a stream was cut", stream=number, error=str(error))
-            return
+            end = {"error": InternalError(f"the stream was cut: {error}").status()}
+        await self._end(number, end)
+
+    async def _end(self, number: int, end: Mapping[str, Any]) -> None:
         self._open.pop(number, None)
         await self._try_send(Frame(FrameType.END, number, orjson.dumps(end)))
 

@@ -2,7 +2,8 @@
 
 `Tasks` is the only way to start a task: used as a context manager, it ends its children when its block is left, and a
 child that dies of an unexpected error ends the group, so nothing fails unseen. `keep_running` wraps a loop that should
-be restarted with back-off instead. One of the two places where `except Exception` is allowed.
+be restarted with back-off instead; `failure_of` is for work that is done for one of many, who should fail alone. One of
+the two places where `except Exception` is allowed.
 """
 
 from __future__ import annotations
@@ -85,6 +86,16 @@ class Tasks:
             self._failure = error
             if self._owner is not None and not self._leaving:
                 self._cancelled_owner = self._owner.cancel()
+
+
+async def failure_of(work: Awaitable[None], *, name: str) -> Exception | None:
+    """Await `work`; an unexpected error is logged and answered, so that it ends this work and not the group."""
+    try:
+        await work
+    except Exception as error:
+        log.warning("an unexpected error ended one piece of work", work=name, error=repr(error), exc_info=error)
+        return error
+    return None
 
 
 async def keep_running(

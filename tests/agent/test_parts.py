@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 
@@ -16,6 +17,7 @@ from iacorch.agent import images, names, node, tunnel
 from iacorch.agent.containers import Inputs, container_spec
 from iacorch.agent.environment import ConfigMissing
 from iacorch.agent.journal import Journal
+from iacorch.agent.logs import options
 from iacorch.agent.network.contract import NetworkState
 from iacorch.agent.observed import StartContainer
 from iacorch.agent.prober import SocketProber, Subject, port_number
@@ -23,7 +25,7 @@ from iacorch.agent.probes import Settings, Tally
 from iacorch.agent.runtime.contract import ImageState, Resources, RuntimeInfo
 from iacorch.agent.runtime.fake import FakeRuntime
 from iacorch.client.tunnel import CREDIT_BYTES, Frame, FrameType, decode
-from iacorch.errors import NotFound
+from iacorch.errors import BadRequest, NotFound
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.tasks import Tasks
 
@@ -240,6 +242,10 @@ async def numbers(params: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[byte
         for _ in range(int(params["chunks"])):
             yield b"x" * 100_000
 
+    if params.get("odd"):
+        raise ArithmeticError("nobody thought of this")
+    if params.get("cut"):
+        raise aiohttp.ClientPayloadError("the engine went away")
     yield chunks()
 
 
@@ -277,8 +283,22 @@ async def test_a_stream_that_fails_ends_with_its_error_and_leaves_the_others() -
         assert orjson.loads((await wire.frames.get()).payload)["error"]["code"] == 400
         streams.take(Frame(FrameType.OPEN, 6, b"not JSON"))
         assert orjson.loads((await wire.frames.get()).payload)["error"]["code"] == 400
-        streams.take(opening(8, chunks=1))
+        for stream, how in ((8, "odd"), (10, "cut")):
+            streams.take(opening(stream, **{how: True}))
+            end = await wire.frames.get()
+            assert (end.stream, end.type) == (stream, FrameType.END)
+            assert orjson.loads(end.payload)["error"]["code"] == 500
+        streams.take(opening(12, chunks=1))
         assert (await wire.frames.get()).type is FrameType.DATA
+
+
+def test_logs_since_before_all_time_are_all_logs() -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    assert options({"sinceSeconds": 60}, now=now).since == now - timedelta(seconds=60)
+    assert options({"sinceSeconds": 100_000_000_000}, now=now).since is None
+    assert options({"sinceSeconds": 10**18}, now=now).since is None
+    with pytest.raises(BadRequest, match="before the first"):
+        options({"sinceTime": "0001-01-01T00:00:00+01:00"}, now=now)
 
 
 async def test_a_stream_that_the_server_ends_is_cancelled() -> None:

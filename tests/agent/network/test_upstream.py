@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from dnslib import QTYPE, RCODE, RR, SOA, A, DNSRecord
+from dnslib import QTYPE, RCODE, RR, SOA, A, DNSQuestion, DNSRecord
 
 from iacorch.agent.network.dns.server import DnsServer
 from iacorch.agent.network.dns.upstream import NodeResolvers, Upstream
@@ -104,6 +104,20 @@ async def test_other_names_are_asked_once_and_remembered(world: World, tcp: bool
     for _ in range(2):
         assert await world.ask("nothing.example", tcp=tcp) == ("NXDOMAIN", [])
     assert world.resolver.asked == ["example.com", "nothing.example"]
+
+
+@pytest.mark.parametrize("number", [0, 3, 4242])
+async def test_a_type_without_a_name_is_asked_by_its_number(world: World, number: int) -> None:
+    question = DNSRecord(q=DNSQuestion("nothing.example", number))
+    reply = DNSRecord.parse(await asyncio.to_thread(question.send, HOST, world.port, tcp=False, timeout=10))
+    assert reply.header.rcode == RCODE.NXDOMAIN
+
+
+async def test_a_question_that_cannot_be_passed_on_takes_nobody_elses_answer_away(world: World) -> None:
+    world.zone.put("default/odd", {"odd.default.svc.cluster.local": (Record("CNAME", "x" * 70 + ".example"),)})
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.sendto(DNSRecord.question("odd.default.svc.cluster.local").pack(), (HOST, world.port))
+    assert await world.ask("example.com") == ("NOERROR", ["192.0.2.7"])
 
 
 async def test_failures_are_not_remembered(world: World) -> None:

@@ -20,7 +20,7 @@ from iacorch.agent.network.dns.upstream import Upstream
 from iacorch.agent.network.dns.zone import Zone
 from iacorch.errors import NetworkFailed
 from iacorch.kit import limits
-from iacorch.kit.tasks import Tasks
+from iacorch.kit.tasks import Tasks, failure_of
 
 
 def parse_question(packet: bytes) -> DNSRecord | None:
@@ -130,6 +130,10 @@ class _Udp(asyncio.DatagramProtocol):
             self._tasks.spawn(self._later(question, addr), name="forward")
 
     async def _later(self, question: DNSRecord, addr: tuple[str, int]) -> None:
+        # Anybody may ask anything: a question that cannot be dealt with has no answer, and takes nobody's away.
+        await failure_of(self._forward(question, addr), name="forward")
+
+    async def _forward(self, question: DNSRecord, addr: tuple[str, int]) -> None:
         self._send(await self._server.slowly(question), question, addr)
 
     def _send(self, reply: DNSRecord, question: DNSRecord, addr: tuple[str, int]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from dnslib import QTYPE, RCODE, DNSError, DNSRecord
+from dnslib import RCODE, SOA, DNSError, DNSQuestion, DNSRecord
 
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
@@ -45,7 +45,7 @@ def lifetime_seconds(reply: DNSRecord) -> float:
         return 0.0
     if reply.rr:
         return min(limits.DNS_CACHE_MAX_SECONDS, *(float(record.ttl) for record in reply.rr))
-    ends = [min(float(r.ttl), float(r.rdata.times[4])) for r in reply.auth if r.rtype == QTYPE.SOA]
+    ends = [min(float(r.ttl), float(r.rdata.times[4])) for r in reply.auth if isinstance(r.rdata, SOA)]
     return min(NEGATIVE_SECONDS, *ends) if ends else 0.0
 
 
@@ -101,7 +101,8 @@ class Upstream:
         self._under_way += 1
         try:
             for server in self._servers():
-                query = DNSRecord.question(question.q.qname, QTYPE.get(question.q.qtype))
+                # By its number: a type without a name is a question as well (RFC 3597).
+                query = DNSRecord(q=DNSQuestion(question.q.qname, question.q.qtype))
                 # A number of our own and a fresh port for each question make answers hard to forge.
                 query.header.id = int.from_bytes(self._ids.token(2), "big")
                 try:
