@@ -163,7 +163,10 @@ CLOUD_ATTEMPTS: Final = 6
 """Times one call to a cloud is made before its throttling or silence is told to the caller: about 30 s in all."""
 CLOUD_BACKOFF_START_SECONDS: Final = 0.5
 CLOUD_BACKOFF_MAX_SECONDS: Final = 15.0
+CLOUD_CONNECT_SECONDS: Final = 10.0
 CLOUD_CALL_SECONDS: Final = 60.0
+OFFERINGS_FRESH_SECONDS: Final = 300.0
+"""How old prices and zones may be that are not asked for again; spot prices move by the hour."""
 CLOUD_VISIBLE_SECONDS: Final = 60.0
 """How long a cloud may take until it lists what it has just made."""
 CLOUD_POLL_SECONDS: Final = 1.0

@@ -283,6 +283,13 @@ class MachineDriver(Protocol):
         """The last of what it wrote to its console. Raises MachineNotFound, CannotDo."""
         ...
 
+    async def tidy(self, cluster: str) -> tuple[str, ...]:
+        """Remove what the driver keeps for a cluster beside machines (key pairs, security groups), and say what.
+
+        Does nothing while the cluster has machines.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Let go of connections. Machines stay."""
         ...

@@ -9,6 +9,7 @@ MachineError
 +-- InsufficientCapacity     the cloud has none of these at this place now; try another offering
 +-- Throttled                asked too often, all retries included; `retry_after_seconds`
 +-- CloudUnavailable         no answer: it is not known whether the call was carried out; ask again under the same token
++-- CloudRefused             anything else the cloud says no to, in its words
 +-- MachineNotFound          there is none with this ID
 +-- MachineExists            the name is taken, or the token made a machine from another specification
 +-- NotOurs                  it does not carry our cluster's tag: hands off
@@ -126,6 +127,14 @@ class CloudUnavailable(MachineError):
     def __init__(self, operation: str, message: str) -> None:
         super().__init__(f"{operation}: {message}", hint="asking again under the same token is safe")
         self.operation = operation
+
+
+class CloudRefused(MachineError):
+    """`code` is the cloud's own, for what has no leaf here."""
+
+    def __init__(self, operation: str, *, code: str, message: str) -> None:
+        super().__init__(f"{operation}: {message} ({code})")
+        self.operation, self.code = operation, code
 
 
 class MachineNotFound(MachineError):

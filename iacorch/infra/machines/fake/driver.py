@@ -109,6 +109,9 @@ class FakeDriver:
     async def console(self, id: MachineId) -> str:
         return await self._retries.run(lambda: self._cloud.console(id))
 
+    async def tidy(self, cluster: str) -> tuple[str, ...]:
+        return ()  # this cloud has nothing but machines
+
     async def aclose(self) -> None:
         return
 
