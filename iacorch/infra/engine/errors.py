@@ -53,6 +53,10 @@ class ResourceFailed(EngineError):
         self.urn = urn
 
 
+class CallTimedOut(ResourceFailed):
+    """A provider did not answer in time. It may finish all the same: the outcome of that call is not known."""
+
+
 class Protected(EngineError):
     """The step would delete a resource that is protected."""
 

@@ -17,7 +17,7 @@ from iacorch.infra.engine.builtin.recorder import Recorder
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.wire import Props
 from iacorch.infra.engine.contract import Change, Op, ResourceDone
-from iacorch.infra.engine.errors import PluginDied, Protected
+from iacorch.infra.engine.errors import CallTimedOut, PluginDied, Protected
 
 
 class Actions:
@@ -64,7 +64,7 @@ class Actions:
                     self._made(new, old, kept, ticket)
                     await self._recorder.commit()
                     raise
-                except PluginDied:
+                except (PluginDied, CallTimedOut):
                     raise  # whether it was made is not known: the operation stays noted, the next run looks
                 except EngineError:
                     self._recorder.end(ticket)
@@ -103,7 +103,7 @@ class Actions:
                 self._recorder.put(half_made, instead_of=old)
                 await self._recorder.commit()
                 raise
-            except PluginDied:
+            except (PluginDied, CallTimedOut):
                 raise
             except EngineError:
                 self._recorder.end(ticket)
@@ -152,7 +152,7 @@ class Actions:
                 old.urn, old.id, inputs=old.inputs, outputs=old.outputs,
                 timeout=old.custom_timeouts.get("delete", 0.0),
             )  # fmt: skip
-        except PluginDied:
+        except (PluginDied, CallTimedOut):
             raise
         except EngineError:
             self._recorder.end(ticket)

@@ -32,6 +32,10 @@ _GUARD: Final = (
 )
 
 
+#: The engine alone opens secrets; programs and plugins get the values that are meant for them.
+_HIDDEN: Final = frozenset({"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"})
+
+
 class Child:
     """A guarded process; lines it prints go to `on_line`, the last ones are kept for error messages."""
 
@@ -40,6 +44,7 @@ class Child:
         self.name = name
         self._tail: deque[str] = deque(maxlen=limits.ENGINE_CHILD_TAIL_LINES)
         self.ended = asyncio.Event()
+        self._stopped = False
 
     @property
     def exit_code(self) -> int | None:
@@ -80,7 +85,10 @@ class Child:
         self.ended.set()
 
     async def stop(self) -> None:
-        """End the group: ask, wait a little, insist."""
+        """End the group: ask, wait a little, insist. Once only: later its number may be another group's."""
+        if self._stopped:
+            return
+        self._stopped = True
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, sign)
@@ -104,7 +112,7 @@ async def start(
             "guard",
             *argv,
             cwd=cwd,
-            env=dict(environment),
+            env={key: value for key, value in environment.items() if key not in _HIDDEN},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

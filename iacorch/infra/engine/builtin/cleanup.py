@@ -16,7 +16,7 @@ from iacorch.infra.engine.builtin.deployment import Deployment
 from iacorch.infra.engine.builtin.plugins import HalfMade, Read
 from iacorch.infra.engine.builtin.state import Pending, Resource
 from iacorch.infra.engine.contract import Change, Diagnostic, Op, Severity
-from iacorch.infra.engine.errors import Protected, ResourceFailed
+from iacorch.infra.engine.errors import CallTimedOut, Protected, ResourceFailed
 
 
 async def resolve_pending(deployment: Deployment, *, program: bool) -> None:
@@ -59,7 +59,8 @@ async def _resolve(deployment: Deployment, pending: Pending) -> bool:
         found, errors = Read(half.id, old.inputs, half.outputs), half.reasons
     if not found.id:
         recorder.change_old(old, None)
-        recorder.forget(frozenset({old.urn}))
+        if recorder.find(old.urn) is None:  # else the one that replaces it lives, and what needs it needs that one
+            recorder.forget(frozenset({old.urn}))
         _say(deployment, wanted, f"it was interrupted while {pending.kind}, and is gone")
         return True
     recorder.change_old(old, replace(old, outputs=found.outputs, init_errors=errors or old.init_errors))
@@ -76,6 +77,8 @@ async def _find(deployment: Deployment, wanted: Resource) -> bool:
         found = await plugin.read(wanted.urn, "", inputs=wanted.inputs, outputs={}, timeout=_patience(wanted))
     except HalfMade as half:
         found, errors = Read(half.id, wanted.inputs, half.outputs), half.reasons or ("unknown",)
+    except CallTimedOut:
+        raise  # a provider that does not answer has not said that nothing is there
     except ResourceFailed as error:
         found, why = Read("", {}, {}), f": {error.message}"
     if not found.id:

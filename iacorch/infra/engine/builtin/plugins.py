@@ -20,7 +20,7 @@ from iacorch.infra.engine.builtin import child, urn, wire
 from iacorch.infra.engine.builtin.steps import Diff, compare, show
 from iacorch.infra.engine.builtin.wire import Props
 from iacorch.infra.engine.contract import Change
-from iacorch.infra.engine.errors import PluginDied, ResourceFailed
+from iacorch.infra.engine.errors import CallTimedOut, PluginDied, ResourceFailed
 from iacorch.kit import limits
 
 CHANNEL_OPTIONS: Final = (
@@ -211,7 +211,10 @@ class Plugin:
         if (half := _half_made(error, urn_)) is not None:
             return half
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            return ResourceFailed(f"the provider {self.package} did not finish {method} in time", urn=urn_)
+            return CallTimedOut(
+                f"the provider {self.package} did not finish {method} in time", urn=urn_,
+                hint="run the same command again: it looks first at what became of the operation",
+            )  # fmt: skip
         if error.code() in _DIED:
             said = f"; it said last:\n{self._process.tail}" if self._process.tail else ""
             return PluginDied(

@@ -69,8 +69,7 @@ class Program:
 async def start(project: Project, environment: Mapping[str, str], held: Sequence[int]) -> Program:
     """Start the process of a program, in the program's folder; it inherits the descriptors `held`."""
     folder = project.main if project.main.is_dir() else project.main.parent
-    hidden = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
-    passed = {key: value for key, value in environment.items() if key not in hidden} | {"PYTHONUNBUFFERED": "1"}
+    passed = {**environment, "PYTHONUNBUFFERED": "1"}
     python = _python(project)
     reading, writing = os.pipe()
     try:
