@@ -9,23 +9,14 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_docker as docker
 
-from iacorch.infra.machines.images.build import node_reference
-from iacorch.stack import SshKey
-
-CAPABILITIES = (
-    "NET_ADMIN",
-    "SYS_ADMIN",
-    "SYS_PTRACE",
-    "SYS_CHROOT",
-    "NET_RAW",
-    "MKNOD",
-    "DAC_READ_SEARCH",
-    "AUDIT_READ",
-    "SYSLOG",
-    "IPC_LOCK",
-    "SYS_NICE",
-    "SYS_BOOT",
+from iacorch.infra.machines.images.build import (
+    NODE_CAPABILITIES,
+    NODE_DISKS,
+    NODE_SECURITY,
+    NODE_TMPFS,
+    node_reference,
 )
+from iacorch.stack import SshKey
 
 
 class ContainerMachine(pulumi.ComponentResource):
@@ -36,10 +27,7 @@ class ContainerMachine(pulumi.ComponentResource):
     ) -> None:
         super().__init__("iacorch:local:ContainerMachine", name)
         child = pulumi.ResourceOptions(parent=self)
-        disks = {
-            path: docker.Volume(f"{name}-{path.rsplit('/', 1)[-1]}", opts=child)
-            for path in ("/var/lib/docker", "/var/lib/containerd")
-        }
+        disks = {path: docker.Volume(f"{name}-{path.rsplit('/', 1)[-1]}", opts=child) for path in NODE_DISKS}
         container = docker.Container(
             name,
             image=node_reference(),
@@ -57,10 +45,10 @@ class ContainerMachine(pulumi.ComponentResource):
                     for path, disk in disks.items()
                 ),
             ],
-            tmpfs={"/run": "", "/run/lock": "", "/tmp": "exec"},
+            tmpfs=NODE_TMPFS,
             cgroupns_mode="host",
-            capabilities=docker.ContainerCapabilitiesArgs(adds=list(CAPABILITIES)),
-            security_opts=["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"],
+            capabilities=docker.ContainerCapabilitiesArgs(adds=list(NODE_CAPABILITIES)),
+            security_opts=list(NODE_SECURITY),
             restart="unless-stopped",
             stop_signal="SIGRTMIN+3",
             # published ports cannot be held by the old machine and the new one at once

@@ -20,7 +20,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from iacorch.infra.machines.images.build import node_image
+from iacorch.infra.machines.images.build import NODE_CAPABILITIES, NODE_DISKS, NODE_SECURITY, NODE_TMPFS, node_image
 from iacorch.infra.provider.control_plane import ControlPlanes
 from iacorch.infra.provider.machine import Machines
 from iacorch.infra.provider.node import Nodes
@@ -31,11 +31,6 @@ from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 
 PREFIX = f"iacorch-bench-{os.getpid()}"
-CAPABILITIES = (
-    *("NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "SYS_CHROOT", "NET_RAW", "MKNOD", "DAC_READ_SEARCH", "AUDIT_READ"),
-    *("SYSLOG", "IPC_LOCK", "SYS_NICE", "SYS_BOOT"),
-)
-UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined")
 
 
 def docker(*arguments: str) -> str:
@@ -45,10 +40,11 @@ def docker(*arguments: str) -> str:
 def machine(name: str, image: str, public_key: str) -> str:
     """Start a machine; its address."""
     arguments = ["run", "--detach", "--name", f"{PREFIX}-{name}", "--hostname", name, "--cgroupns", "host"]
-    arguments += [f"--cap-add={capability}" for capability in CAPABILITIES]
-    arguments += [f"--security-opt={option}" for option in UNCONFINED]
-    arguments += ["--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec", "--volume=/sys/fs/cgroup:/sys/fs/cgroup"]
-    arguments += ["--volume=/var/lib/docker", "--volume=/var/lib/containerd", "--env", f"AUTHORIZED_KEY={public_key}"]
+    arguments += [f"--cap-add={capability}" for capability in NODE_CAPABILITIES]
+    arguments += [f"--security-opt={option}" for option in NODE_SECURITY]
+    arguments += [f"--tmpfs={path}:{options}".rstrip(":") for path, options in NODE_TMPFS.items()]
+    arguments += [f"--volume={path}" for path in ("/sys/fs/cgroup:/sys/fs/cgroup", *NODE_DISKS)]
+    arguments += ["--env", f"AUTHORIZED_KEY={public_key}"]
     docker(*arguments, image)
     return docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", f"{PREFIX}-{name}")
 

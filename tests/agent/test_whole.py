@@ -207,6 +207,7 @@ async def test_a_crash_is_restarted_and_its_log_is_kept(site: Site) -> None:
         assert worker is not None
         container = worker.container("app")
         assert container is not None
+        assert await until(site.log, bool) == "attempt\n", "it runs before it has written anything"
         await worker.node.runtime.kill(container.id)
         pod = await site.until(lambda p: restarts(p) == 1 and is_ready(p))
         assert container_status(pod)["lastState"]["terminated"]["exitCode"] == 137

@@ -16,6 +16,24 @@ from iacorch.infra.machines.images.docker import ImageFailed, Progress, image_id
 
 NODE_FOLDER: Final = Path(__file__).parent / "node"
 NODE_REPOSITORY: Final = "iacorch/node"
+NODE_CAPABILITIES: Final = (
+    "NET_ADMIN",
+    "SYS_ADMIN",
+    "SYS_PTRACE",
+    "SYS_CHROOT",
+    "NET_RAW",
+    "MKNOD",
+    "DAC_READ_SEARCH",
+    "AUDIT_READ",
+    "SYSLOG",
+    "IPC_LOCK",
+    "SYS_NICE",
+    "SYS_BOOT",
+)
+"""What a container of the node image needs to be a machine: systemd, sshd and a Docker Engine of its own in it."""
+NODE_SECURITY: Final = ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined")
+NODE_TMPFS: Final = {"/run": "", "/run/lock": "", "/tmp": "exec"}
+NODE_DISKS: Final = ("/var/lib/docker", "/var/lib/containerd")
 
 
 def content_tag(folder: Path, arguments: Mapping[str, str]) -> str:

@@ -1,0 +1,195 @@
+"""One machine from nothing to control plane and node, and back: real SSH, Ansible and Docker, and a pod that answers.
+
+The machine is a container of the product's node image, which is built when it is not there (a minute or two, once a
+machine). The stages build on each other, so they are one test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from iacorch.api.catalogue import NODE, POD
+from iacorch.infra.bootstrap.errors import HostError
+from iacorch.infra.machines.images.build import NODE_CAPABILITIES, NODE_DISKS, NODE_SECURITY, NODE_TMPFS, node_image
+from iacorch.infra.provider.cluster import opened
+from iacorch.infra.provider.control_plane import ControlPlanes
+from iacorch.infra.provider.machine import Machines
+from iacorch.infra.provider.manifest import Manifests
+from iacorch.infra.provider.node import Nodes
+from iacorch.infra.provider.properties import fill
+from iacorch.infra.provider.resource import Made, Request, Resource
+from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.kit.clock import SystemClock
+from iacorch.kit.ids import SystemIds
+from tests.agent import busybox
+
+pytestmark = [pytest.mark.docker, pytest.mark.skipif(not busybox.engine_answers(), reason="needs a Docker Engine")]
+CLOCK = SystemClock()
+PATIENCE_SECONDS = 600.0
+NODE_PORT = 30080
+
+
+class Machine:
+    """A container that is a fresh Debian server."""
+
+    def __init__(self, name: str, public_key: str) -> None:
+        self.name = name
+        self.said: list[str] = []
+        options = [f"--cap-add={capability}" for capability in NODE_CAPABILITIES]
+        options += [f"--security-opt={option}" for option in NODE_SECURITY]
+        options += [f"--tmpfs={path}:{setting}".rstrip(":") for path, setting in NODE_TMPFS.items()]
+        options += [f"--volume={path}" for path in ("/sys/fs/cgroup:/sys/fs/cgroup", *NODE_DISKS)]
+        image = node_image(lambda line: None)
+        docker(
+            "run", "--detach", "--name", name, "--cgroupns=host", *options, "-e", f"AUTHORIZED_KEY={public_key}", image
+        )
+        self.address = docker(
+            "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name
+        ).strip()
+
+    def run(self, *command: str, stdin: bytes = b"") -> str:
+        return docker("exec", "-i", self.name, *command, stdin=stdin)
+
+    def load_image(self) -> None:
+        saved = subprocess.run(["docker", "save", busybox.image()], check=True, capture_output=True).stdout
+        self.run("docker", "load", stdin=saved)
+
+    def request(self, name: str) -> Request:
+        return Request(f"urn:pulumi:t::t::x::{name}", PATIENCE_SECONDS, self.said.append)
+
+
+def docker(*arguments: str, stdin: bytes = b"") -> str:
+    done = subprocess.run(["docker", *arguments], input=stdin, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+@pytest.fixture
+def key() -> dict[str, str]:
+    return key_pair(Ed25519PrivateKey.generate(), "test")
+
+
+@pytest.fixture
+def machine(key: dict[str, str]) -> Iterator[Machine]:
+    name = f"iacboot-{uuid4().hex[:8]}"
+    try:
+        yield Machine(name, key["publicKey"])
+    finally:
+        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+
+
+def web() -> Sequence[dict[str, Any]]:
+    labels = {"app": "web"}
+    container = {
+        "name": "web",
+        "image": busybox.image(),
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-c", "echo it works >/www/index.html; exec httpd -f -p 80 -h /www"],
+        "readinessProbe": {"httpGet": {"port": 80, "path": "/index.html"}, "periodSeconds": 1},
+    }
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+            },
+        },
+    }
+    ports = [{"port": 80, "nodePort": NODE_PORT}]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"type": "NodePort", "selector": labels, "ports": ports},
+    }
+    return [deployment, service]
+
+
+async def page(url: str) -> str:
+    """What is answered, once something is."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                return await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read().decode())
+            except OSError:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_machine_that_is_not_fit_is_refused_by_name_and_left_as_it_was(
+    machine: Machine, key: dict[str, str]
+) -> None:
+    servers = ControlPlanes(Machines(CLOCK), SystemIds())
+
+    async def refusal(private_key: str = key["privateKey"]) -> str:
+        connection = {"host": machine.address, "privateKey": private_key}
+        given = servers.complete(fill(servers.spec.inputs, {"connection": connection}), urn="x::server")
+        with pytest.raises(HostError) as refused:
+            await servers.create(machine.request("server"), given)
+        return f"{refused.value.message} {refused.value.hint}"
+
+    wrong_key = await refusal(key_pair(Ed25519PrivateKey.generate(), "other")["privateKey"])
+    assert machine.address in wrong_key
+    assert "key" in wrong_key
+
+    machine.run("sh", "-c", "mv /usr/bin/date /usr/bin/date.real; mv /usr/bin/python3 /usr/bin/python3.real")
+    machine.run("sh", "-c", "for p in /usr/bin/python3.1?; do mv $p /usr/bin/hidden-${p##*/}; done")
+    late = "#!/bin/sh\necho $(($(date.real +%s) - 3600)).0\n"
+    machine.run("sh", "-c", "cat >/usr/bin/date; chmod +x /usr/bin/date", stdin=late.encode())
+    docker("exec", "--detach", machine.name, "/usr/bin/hidden-python3.11", "-m", "http.server", "6443")
+    machine.run("mount", "-t", "tmpfs", "-o", "size=64m", "none", "/opt")
+    machine.run("sh", "-c", "until grep -q ':192B' /proc/net/tcp; do :; done")  # the server listens
+    unfit = await refusal()
+    assert machine.address in unfit
+    for reason in ("Python", "3600 s behind", "port 6443", "free at /opt"):
+        assert reason in unfit, unfit
+    assert "apt-get install python3" in unfit, "what to do"
+    assert "iacorch" not in machine.run("ls", "/etc", "/opt", "/var/lib"), "nothing was changed"
+
+
+async def test_a_machine_from_nothing_to_a_node_and_back(machine: Machine, key: dict[str, str], tmp_path: Path) -> None:
+    machines = Machines(CLOCK)
+    servers, nodes, manifests = ControlPlanes(machines, SystemIds()), Nodes(machines), Manifests(CLOCK)
+
+    def inputs(resource: Resource, name: str, *, private_key: str = key["privateKey"], **given: Any) -> dict[str, Any]:
+        connection = {"host": machine.address, "privateKey": private_key}
+        return resource.complete(fill(resource.spec.inputs, {"connection": connection, **given}), urn=f"x::{name}")
+
+    server: Made = await servers.create(machine.request("server"), inputs(servers, "server"))
+    access = {name: server.outputs[name] for name in ("server", "caCert", "joinToken", "kubeconfig")}
+    given = inputs(nodes, "one", **access)
+    node = await nodes.create(machine.request("one"), given)
+    assert node.outputs["ready"] is True
+    assert node.outputs["version"].startswith("v1.")
+
+    await asyncio.to_thread(machine.load_image)
+    app = {"kubeconfig": access["kubeconfig"], "objects": list(web()), "namespace": "default", "wait": True}
+    made = await manifests.create(machine.request("web"), app)
+    assert made.outputs["inSync"] is True
+    assert await page(f"http://{machine.address}:{NODE_PORT}/index.html") == "it works\n"
+
+    again = await nodes.update(machine.request("one"), node.id, given, {}, node.outputs)
+    assert "one: 0 tasks changed something" in machine.said
+    assert again.outputs["ready"] is True
+
+    await nodes.delete(machine.request("one"), node.id, given, node.outputs)
+    async with opened(access["kubeconfig"]) as client:
+        assert not (await client.list(NODE)).items
+        pods = (await client.list(POD, "default")).items
+        assert not any(pod["spec"].get("nodeName") for pod in pods), "the pod waits for another node"
+    assert machine.run("docker", "ps", "--all", "--quiet") == ""
+    assert await nodes.read(machine.request("one"), node.id, given, node.outputs) is None
+    await servers.delete(machine.request("server"), server.id, inputs(servers, "server"), server.outputs)
+    assert "iacorch" not in machine.run("ls", "/etc", "/opt", "/var/lib")
