@@ -62,10 +62,20 @@ class HostRun:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskChange:
+    """A task that changed something, with the lines it took away and put there where it tells them."""
+
+    task: str
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlaybookResult:
-    """How many tasks changed something, by host."""
+    """What changed by host: how many tasks, and which. In check mode: what would."""
 
     changed: Mapping[str, int]
+    tasks: Mapping[str, tuple[TaskChange, ...]] = field(default_factory=dict)
 
 
 Listener = Callable[[Progress], None]
@@ -108,12 +118,18 @@ async def run_playbook(
     listener: Listener,
     *,
     timeout_seconds: float = limits.PLAYBOOK_SECONDS,
+    check: bool = False,
 ) -> PlaybookResult:
-    """Run it to the end on every host that can; cancelling ends Ansible. Raises PlaybookFailed."""
-    collector = Collector(listener)
+    """Run it to the end on every host that can; cancelling ends Ansible. Raises PlaybookFailed.
+
+    With `check` nothing is changed, and the result says what would be.
+    """
+    collector = Collector(listener, check=check)
     # Ansible's control sockets and scratch files may still be going when the directory does.
     with tempfile.TemporaryDirectory(prefix="iacorch-ansible-", ignore_cleanup_errors=True) as directory:
         job = _job(playbook, hosts, Path(directory), timeout_seconds)
+        if check:
+            job["cmdline"] = "--check --diff"
         with tempfile.TemporaryFile() as stderr:
             status = await _run(job, collector, timeout_seconds, stderr)
             if status == "failed" and not collector.words:
@@ -121,14 +137,18 @@ async def run_playbook(
                 collector.words = stderr.read()[-2_000:].decode("utf-8", "replace").strip()
     if collector.failures or status != "successful":
         raise PlaybookFailed(playbook, collector.failures or _unfinished(hosts, status, collector.words))
-    return PlaybookResult({host.name: collector.changed.get(host.name, 0) for host in hosts})
+    return PlaybookResult(
+        {host.name: collector.changed.get(host.name, 0) for host in hosts},
+        {host.name: tuple(collector.tasks.get(host.name, ())) for host in hosts},
+    )
 
 
 class Collector:
     """Turns ansible-runner's events into progress, failures and counts. No I/O."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, listener: Listener, *, check: bool = False) -> None:
+        self._listener, self._check = listener, check
+        self.tasks: dict[str, list[TaskChange]] = {}
         self.failures: list[HostFailure] = []
         self.changed: dict[str, int] = {}
         self.words = ""
@@ -143,7 +163,12 @@ class Collector:
             case "runner_on_start":
                 self._listener(Progress(host, task, "started"))
             case "runner_on_ok":
+                if result.get("changed"):
+                    self.tasks.setdefault(host, []).append(_task_change(task, result))
                 self._listener(Progress(host, task, "changed" if result.get("changed") else "ok", seconds))
+            case "runner_on_failed" if data.get("ignore_errors") and self._check:
+                # What cannot be tried because something before it is missing would be changed with it.
+                self.tasks.setdefault(host, []).append(TaskChange(task, before=failure_words(result)))
             case "runner_on_failed" if not data.get("ignore_errors"):
                 self._listener(Progress(host, task, "failed", seconds))
                 self._failed(host, task, result)
@@ -163,6 +188,19 @@ class Collector:
         # The last failure of a host says it best: a rescue's words come after the failure that it explains.
         self.failures = [f for f in self.failures if f.host != host]
         self.failures.append(HostFailure(host, task, message, hint_for(message)))
+
+
+def _task_change(task: str, result: Mapping[str, Any]) -> TaskChange:
+    """With the difference that `--diff` brings; Ansible leaves it out for tasks that hold secrets."""
+    given = result.get("diff") or []
+    parts = given if isinstance(given, list) else [given]
+    sides = [{key: _lines(part.get(key)) for key in ("before", "after")} for part in parts if isinstance(part, dict)]
+    before, after = (" ".join(side[key] for side in sides if side[key])[:2_000] for key in ("before", "after"))
+    return TaskChange(task, before, after)
+
+
+def _lines(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value) if value else ""
 
 
 def failure_words(result: Mapping[str, Any]) -> str:

@@ -132,13 +132,7 @@ class ControlPlanes:
             found = await self._machines.facts(session)
             token = str(state.get("joinToken") or await self._token(session, found, id))
             outputs |= {"hostKeys": session.host_keys(), "os": found.os_name, "reachable": True, "joinToken": token}
-            config = ControlPlaneConfig(
-                advertise=str(inputs["advertise"]),
-                join_token=token,
-                owner=id,
-                port=int(inputs["port"]),
-                tls_sans=_names(inputs),
-            )
+            config = config_of(inputs, token, id)
             try:
                 done = await self._machines.bootstrap(
                     request,
@@ -183,6 +177,17 @@ def reached_at(kubeconfig: str, url: str) -> str:
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError("what the server wrote is not a kubeconfig", where="admin.kubeconfig") from error
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def config_of(inputs: Properties, token: str, owner: str) -> ControlPlaneConfig:
+    """What the inputs of a ControlPlane ask of its machine."""
+    return ControlPlaneConfig(
+        advertise=str(inputs["advertise"]),
+        join_token=token,
+        owner=owner,
+        port=int(inputs["port"]),
+        tls_sans=_names(inputs),
+    )
 
 
 def _names(inputs: Properties) -> tuple[str, ...]:

@@ -90,11 +90,11 @@ class Nodes:
         return await self._apply(request, _id(request, inputs), request.token, inputs, {})
 
     async def update(self, request: Request, id: str, inputs: Properties, old: Properties, state: Properties) -> Made:
-        return await self._apply(request, id, _owner(id), inputs, state)
+        return await self._apply(request, id, owner_of(id), inputs, state)
 
     async def read(self, request: Request, id: str, inputs: Properties, state: Properties) -> Made | None:
         look = await self._machines.look(target_of(inputs, host_keys=state.get("hostKeys", "")))
-        if look.found is not None and look.found.installation.owners.get(AGENT_UNIT) != _owner(id):
+        if look.found is not None and look.found.installation.owners.get(AGENT_UNIT) != owner_of(id):
             return None  # we were let in, and nothing of this resource is there
         if look.found is None:
             request.say(look.words)
@@ -131,7 +131,7 @@ class Nodes:
                     return
         except (Unavailable, ConfigError) as error:
             request.say(f"{name}: the API does not answer, so it is not drained: {words(error)}")
-        await self._machines.reset(request, target, name=name, unit=AGENT_UNIT, owner=_owner(id))
+        await self._machines.reset(request, target, name=name, unit=AGENT_UNIT, owner=owner_of(id))
         # After the agent has stopped: a running one would register itself again.
         try:
             async with cluster.opened(str(inputs["kubeconfig"])) as client:
@@ -144,7 +144,7 @@ class Nodes:
         outputs: dict[str, Any] = {**state, "ready": False, "serviceActive": False}
         async with self._machines.reached(request, target) as session:
             found = await self._machines.facts(session)
-            config = _config(inputs, owner)
+            config = config_of(inputs, owner)
             outputs |= {
                 "hostKeys": session.host_keys(),
                 "os": found.os_name,
@@ -178,7 +178,8 @@ class Nodes:
         return (objects.condition_is(node, "Ready"), _version(node)) if node else (False, "")
 
 
-def _config(inputs: Properties, owner: str) -> NodeConfig:
+def config_of(inputs: Properties, owner: str) -> NodeConfig:
+    """What the inputs of a Node ask of its machine."""
     return NodeConfig(
         name=str(inputs["nodeName"]),
         server=str(inputs["server"]),
@@ -195,7 +196,7 @@ def _id(request: Request, inputs: Properties) -> str:
     return f"{inputs['nodeName']}.{request.token}"
 
 
-def _owner(id: str) -> str:
+def owner_of(id: str) -> str:
     """The token in an ID: it stays when the resource is renamed."""
     return id.rsplit(".", 1)[-1]
 

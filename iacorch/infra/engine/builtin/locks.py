@@ -85,9 +85,10 @@ class Locks:
             raise
         return mine
 
-    def _refuse_if_taken(self, mine: Path | None) -> None:
+    def holder(self, besides: Path | None = None) -> str:
+        """Who writes the stack now, in words; empty when nobody does. Locks of dead processes are removed."""
         for path in sorted(self._folder.glob("*.json")):
-            if path == mine:
+            if path == besides:
                 continue
             try:
                 holder = orjson.loads(path.read_bytes())
@@ -100,6 +101,11 @@ class Locks:
             if host == socket.gethostname() and not _alive(pid):
                 path.unlink(missing_ok=True)
                 continue
+            return who
+        return ""
+
+    def _refuse_if_taken(self, mine: Path | None) -> None:
+        if who := self.holder(mine):
             raise StackLocked(
                 f"the stack {self._stack} is locked by {who}",
                 hint=f"wait for it to end; if it has, remove the lock with: iacorch stack unlock {self._stack}",
