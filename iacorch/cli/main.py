@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "preview": ("iacorch.cli.deploy:preview", "Show what `up` would change."),
     "refresh": ("iacorch.cli.deploy:refresh", "Read what is really there into the state."),
     "destroy": ("iacorch.cli.deploy:destroy", "Delete everything that the stack made."),
+    "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted, on every layer; set it right."),
     "stack": ("iacorch.cli.stack:stack", "Stacks: ls, init, select, output, history, export, import, unlock, rm."),
     "image": ("iacorch.cli.image:image", "Images without a registry: node, build, load."),
     "config": ("iacorch.cli.config:config", "Configuration of a stack: set, get, rm, ls."),

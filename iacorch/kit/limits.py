@@ -263,3 +263,31 @@ ENGINE_LOST_SECONDS: Final = 10.0
 """Silence of the engine after which a provider ends itself."""
 PROGRESS_QUEUE: Final = 1_000
 """Lines of progress that may wait for a slow engine; later ones are dropped."""
+
+# Drift
+DRIFT_FIGHT_SECONDS: Final = 6 * 3_600.0
+"""How long a change of a field counts as a turn in a fight."""
+DRIFT_FIGHT_TURNS: Final = 2
+"""So often somebody undoes what we set right before it is called a fight: once is a person who did not know."""
+DRIFT_FLIPS_KEPT: Final = 16
+DRIFT_TRIES: Final = 4
+DRIFT_PAUSE_START_SECONDS: Final = 60.0
+DRIFT_PAUSE_MAX_SECONDS: Final = 3_600.0
+DRIFT_SETTLE_SECONDS: Final = 60.0
+"""How long a controller or an agent may take to set right what is theirs before we do."""
+DRIFT_APPROVAL_SECONDS: Final = 24 * 3_600.0
+DRIFT_FINDINGS: Final = 500
+"""Findings that one DriftReport carries: a few hundred kilobytes; the rest is counted."""
+DRIFT_FIELDS: Final = 20
+"""Differing fields of one finding that a report carries."""
+DRIFT_HOSTS_AT_ONCE: Final = 32
+"""Machines looked into at the same time: an SSH client each."""
+DRIFT_STACKS_AT_ONCE: Final = 4
+"""Refresh previews at the same time: each starts its provider plugins."""
+DRIFT_PROBE_SECONDS: Final = 30.0
+DRIFT_WATCH_SECONDS: Final = 1.0
+"""How often containers are looked at while watching: a drift is told within two of these."""
+DRIFT_TICK_SECONDS: Final = 5.0
+"""How often schedules are asked whether something is due."""
+CERTIFICATE_LEFT_SECONDS: Final = 7 * 86_400.0
+"""A certificate that ends sooner than this should have been renewed."""

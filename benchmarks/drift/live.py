@@ -1,0 +1,200 @@
+"""A running local fleet, changed by hand in more than twenty ways: is everything found, and set right?
+
+    python benchmarks/drift/live.py [--json]        after `make up`; changes things inside the machines, then mends them
+
+Each change is a command that a person might type inside a machine or against the API. Then `iacorch drift --once` must
+name each one, `--correct` set it right, and a last check find nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{HERE / '.tools/bin'}:{HERE / '.venv/bin'}:{os.environ['PATH']}",
+    "PULUMI_CONFIG_PASSPHRASE_FILE": str(HERE / ".iacorch/passphrase"),
+    "PULUMI_BACKEND_URL": f"file://{HERE / '.iacorch/state'}",
+    "IACORCH_ENGINE": "builtin",
+    "KUBECONFIG": str(HERE / ".iacorch/kubeconfig"),
+}
+PROGRAM = """
+import os
+import pulumi
+from iacorch.stack import Manifest
+text = open(os.environ["KUBECONFIG"]).read()
+Manifest("shop", kubeconfig=pulumi.Output.secret(text), yaml=open("shop.yaml").read(), wait=False)
+"""
+SHOP = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: shop-config, labels: {app: shop}}
+data: {mode: live, colour: blue}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: shop-other}
+data: {a: "1"}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: shop-keys}
+stringData: {token: hunter2}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec: {containers: [{name: app, image: "iacorch/visits:v1", env: [{name: MODE, value: live}]}]}
+"""
+AGENT = "iacorch-agent"
+BUNDLE = f"$(sed -n 's|^ExecStart=.*/opt/iacorch/\\([^/]*\\)/.*|\\1|p' /etc/systemd/system/{AGENT}.service)"
+PICK = "docker ps -q --filter label=iacorch.dev/container-name={} | head -n1"
+
+#: machine, what is typed there, kind and part of the name that must be found
+ON_MACHINES = [
+    ("worker-1", f"echo '# by hand' >> /etc/systemd/system/{AGENT}.service", "File", f"{AGENT}.service"),
+    ("worker-1", "chmod 644 /etc/iacorch/agent-token", "File", "agent-token"),
+    ("worker-1", "systemctl disable -q docker.service", "Service", "docker.service"),
+    ("worker-1", "sed -i 's/\"10m\"/\"99m\"/' /etc/docker/daemon.json", "File", "daemon.json"),
+    ("worker-1", f"echo '# by hand' >> /opt/iacorch/{BUNDLE}/lib/iacorch/errors.py", "Bundle", ""),
+    ("worker-1", "chmod 644 /var/lib/iacorch-agent/pki/agent.key", "File", "agent.key"),
+    ("worker-2", "echo >> /etc/iacorch/ca.crt", "File", "ca.crt"),
+    ("worker-2", f"rm /etc/iacorch/{AGENT}.owner", "File", ".owner"),
+    ("worker-2", f"systemctl disable -q {AGENT}.service", "Service", AGENT),
+    ("worker-2", "mkdir -p /etc/systemd/system/docker.service.d && printf '[Service]\\nNice=5\\n' "
+                 "> /etc/systemd/system/docker.service.d/nice.conf", "File", "nice.conf"),
+    ("worker-2", f"rm /opt/iacorch/{BUNDLE}/lib/iacorch/agent/names.py", "Bundle", ""),
+    ("worker-2", "chown nobody /etc/iacorch/agent-token", "File", "agent-token"),
+    ("worker-2", "rm /var/lib/iacorch-agent/pki/agent.crt", "Certificate", "agent.crt"),
+    ("worker-2", "dpkg -r --force-depends nftables >/dev/null 2>&1", "Program", "nft"),
+    ("worker-1", "docker pause $(docker ps -q --filter label=iacorch.dev/container-name=web | head -n1)",
+     "Container", "web"),
+    ("worker-2", "docker update --memory 64m --memory-swap 64m "
+                 "$(docker ps -q --filter label=iacorch.dev/container-name=web | head -n1)", "Container", "web"),
+    ("worker-2", "docker run -d --name stray --label iacorch.dev/node=worker-2 --label iacorch.dev/pod-uid=nobody "
+                 "--network none --entrypoint sleep iacorch/visits:v1 3600", "Container", "stray"),
+    ("control-plane", "chmod 644 /etc/iacorch/join-token", "File", "join-token"),
+    ("control-plane", "systemctl disable -q iacorchd.service", "Service", "iacorchd"),
+]  # fmt: skip
+#: arguments of kubectl, kind and name that must be found
+IN_API = [
+    ("delete configmap shop-other", "ConfigMap", "shop-other"),
+    ("patch configmap shop-config --type merge -p {\"data\":{\"mode\":\"test\"}}", "ConfigMap", "shop-config"),
+    ("patch secret shop-keys --type merge -p {\"data\":{\"token\":\"b3RoZXI=\"}}", "Secret", "shop-keys"),
+    ("patch service shop --type merge -p {\"spec\":{\"selector\":{\"app\":\"nothing\"}}}", "Service", "shop"),
+    ("scale deployment shop --replicas 1", "Deployment", "shop"),
+]  # fmt: skip
+
+
+def main() -> None:
+    machines = json.loads(iacorch("stack", "output", "nodes", "--json"))
+    names = {name: entry["machine"] for name, entry in machines.items()}
+    listed = run("docker", "ps", "--format", "{{.Names}}").split()
+    names["control-plane"] = next(name for name in listed if name.startswith("control-plane-"))
+    with tempfile.TemporaryDirectory(prefix="iacorch-drift-") as folder:
+        shop = Path(folder)
+        (shop / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
+        (shop / "__main__.py").write_text(PROGRAM)
+        (shop / "shop.yaml").write_text(SHOP)
+        at_shop = ("--cwd", folder, "--backend", f"file://{folder}/state", "--stack", "shop")
+        iacorch("stack", "init", "shop", *at_shop[:-2], stack=False)
+        iacorch("up", "--yes", *at_shop, stack=False)
+        try:
+            measure(names, at_shop)
+        finally:
+            iacorch("destroy", "--yes", *at_shop, stack=False)
+
+
+def measure(names: dict[str, str], at_shop: tuple[str, ...]) -> None:
+    before = check() + check(*at_shop)
+    row("live: findings before anything was changed", len(before), "findings", 0)
+    wanted: list[tuple[str, str, str]] = []
+    for machine, command, kind, part in ON_MACHINES:
+        run("docker", "exec", names[machine], "sh", "-c", command)
+        wanted.append((machine, kind, part))
+    for arguments, kind, part in IN_API:
+        run("kubectl", *arguments.split(" "))
+        wanted.append(("default", kind, part))
+    began = time.monotonic()
+    found = check() + check(*at_shop)
+    row("live: a check of 3 machines", time.monotonic() - began, "s", None)
+    missed = [entry for entry in wanted if not any(is_it(entry, finding) for finding in found)]
+    row("live: changes by hand", len(wanted), "changes", 20)
+    row("live: of them found", len(wanted) - len(missed), "changes", len(wanted))
+    for entry in missed:
+        print("missed", *entry, file=sys.stderr)
+    for finding in found:
+        fields = "; ".join(f"{f['path']}: {f['wanted']} -> {f['seen']}" for f in finding.get("fields", ()))
+        print(finding["layer"], finding.get("node"), finding["kind"], finding["name"], finding["verdict"], fields,
+              file=sys.stderr)  # fmt: skip
+    left: list[dict[str, object]] = []
+    for _ in range(4):
+        check("--correct")
+        check("--correct", *at_shop)
+        left = check() + check(*at_shop)
+        if not left:
+            break
+        time.sleep(60)  # agents settle theirs; a second try waits a minute
+    row("live: findings left after correcting", len(left), "findings", 0)
+    for finding in left:
+        print("left", json.dumps(finding), file=sys.stderr)
+
+
+def is_it(entry: tuple[str, str, str], finding: dict[str, str]) -> bool:
+    where, kind, part = entry
+    place = finding.get("node") or finding.get("namespace")
+    return place == where and finding["kind"] == kind and part in finding["name"]
+
+
+def check(*arguments: str) -> list[dict[str, str]]:
+    text = iacorch("drift", "--once", "--quick", "--json", *arguments, stack=not at_other(arguments), codes=(0, 1, 2))
+    document = json.loads(text)
+    for error in document["errors"]:
+        print("not looked at:", error, file=sys.stderr)
+    findings: list[dict[str, str]] = document["findings"]
+    return findings
+
+
+def at_other(arguments: tuple[str, ...]) -> bool:
+    return "--cwd" in arguments
+
+
+def iacorch(*arguments: str, stack: bool = True, codes: tuple[int, ...] = (0,)) -> str:
+    return run("iacorch", *arguments, *(("--stack", "local") if stack else ()), codes=codes)
+
+
+def run(*command: str, codes: tuple[int, ...] = (0,)) -> str:
+    done = subprocess.run(command, cwd=HERE, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    if done.returncode not in codes:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    if done.stderr:
+        print(done.stderr.strip(), file=sys.stderr)
+    return done.stdout
+
+
+def row(name: str, value: float, unit: str, goal: float | None) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"name": name, "value": value, "unit": unit, "goal": goal}), flush=True)
+    else:
+        print(f"{name:<60} {value:>8.1f} {unit}" + ("" if goal is None else f" (goal {goal:g})"), flush=True)
+
+
+if __name__ == "__main__":
+    main()

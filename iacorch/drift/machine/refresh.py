@@ -1,0 +1,107 @@
+"""The machine layer: what a stack's state says against what a refresh preview found. Pure.
+
+In: the resources of a state and the events of `Deployer.refresh` with `preview_only`. Out: one `Observation` for each
+resource that a provider looks after. Called by `sources` of this layer.
+
+What differs in a property that the program set (an input) is drift. What differs only in computed properties (an
+address, a version) is what the world does, unless the property is one that tells health.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from iacorch.drift.compare import is_secret, matches
+from iacorch.drift.model import HIDDEN, Field, Key, Layer, Observation, Place, Verdict, mark_of, unknown
+from iacorch.infra.engine.builtin import urn as urns
+from iacorch.infra.engine.builtin import wire
+from iacorch.infra.engine.builtin.state import Resource
+from iacorch.infra.engine.contract import Change, Diagnostic, Event, Op, ResourceDone, ResourcePre, Severity
+
+HEALTH: Final = frozenset(
+    {"reachable", "serviceActive", "ready", "inSync", "running", "mustRun", "state", "status", "instanceState"}
+)
+"""Computed properties that say that something is wrong."""
+_LABELS: Final = ("labels", "tags")
+
+
+def observe(stack: str, resources: Iterable[Resource], events: Sequence[Event]) -> tuple[Observation, ...]:
+    """In the order of the state. A resource whose provider failed to look is unknown, with the provider's words."""
+    found = {e.urn: e for e in events if isinstance(e, ResourcePre | ResourceDone) and e.op in (Op.UPDATE, Op.DELETE)}
+    failed = {e.urn: e.error for e in events if isinstance(e, ResourceDone) and e.error}
+    failed |= {e.urn: e.message for e in events if isinstance(e, Diagnostic) and e.severity is Severity.ERROR and e.urn}
+    return tuple(
+        _one(stack, resource, found.get(resource.urn), failed.get(resource.urn, ""))
+        for resource in resources
+        if is_watched(resource)
+    )
+
+
+def all_unknown(stack: str, resources: Iterable[Resource], reason: str) -> tuple[Observation, ...]:
+    """A stack that nobody can look at now: somebody writes it, or its provider is away."""
+    return tuple(unknown(key_of(stack, r), reason, place_of(stack, r)) for r in resources if is_watched(r))
+
+
+def is_watched(resource: Resource) -> bool:
+    """A provider can read it, and it is the stack's own."""
+    return (
+        resource.custom
+        and not resource.is_provider
+        and not resource.external
+        and not resource.delete
+        and not resource.pending_replacement
+    )
+
+
+def key_of(stack: str, resource: Resource) -> Key:
+    # Two resources may have one name under different parents; their qualified types differ then.
+    return Key(Layer.MACHINE, stack, urns.qualified_type(resource.urn), urns.name_of(resource.urn))
+
+
+def place_of(stack: str, resource: Resource) -> Place:
+    node = str(resource.inputs.get("nodeName") or "") if resource.type == "iacorch:index:Node" else ""
+    return Place(stack=stack, node=node, urn=resource.urn, labels=_labels(resource))
+
+
+def _one(stack: str, resource: Resource, event: ResourcePre | ResourceDone | None, error: str) -> Observation:
+    key, place = key_of(stack, resource), place_of(stack, resource)
+    if error:
+        return unknown(key, error, place)
+    if event is None:
+        return Observation(key, Verdict.IN_SYNC, place=place, protected=resource.protect)
+    if event.op is Op.DELETE:
+        return Observation(key, Verdict.MISSING, place=place, reason="its provider does not find it any more")
+    fields = tuple(_field(c) for c in event.changes if _counts(c, resource))
+    verdict = Verdict.DRIFTED if fields else Verdict.IN_SYNC
+    return Observation(key, verdict, fields, place=place, protected=resource.protect)
+
+
+def _counts(change: Change, resource: Resource) -> bool:
+    root = change.path.partition(".")[0].partition("[")[0]
+    if matches(change.path, resource.ignore_changes) or root.startswith("__"):
+        return False
+    return root in resource.inputs or root in HEALTH
+
+
+def _field(change: Change) -> Field:
+    hidden = is_secret(change.path) or HIDDEN in (change.old, change.new)
+    return Field(
+        change.path,
+        HIDDEN if hidden else change.old,
+        HIDDEN if hidden else change.new,
+        mark=mark_of(change.new),
+        secret=hidden,
+        replaces=change.replaces,
+    )
+
+
+def _labels(resource: Resource) -> Mapping[str, str]:
+    """Labels or tags that the program gave it: a map, or Docker's list of label and value."""
+    for name in _LABELS:
+        value: Any = wire.reveal(resource.inputs.get(name))
+        if isinstance(value, Mapping):
+            return {str(k): str(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return {str(e["label"]): str(e.get("value", "")) for e in value if isinstance(e, Mapping) and "label" in e}
+    return {}

@@ -1,0 +1,82 @@
+"""What a machine that became a node should look like: `Wanted`, from the very plan that made it one. Pure.
+
+In: bootstrap's `Plan`, the bundle's ID, the node's name. Out: `Wanted`, which `inspect` compares with what `probe.sh`
+saw. Who changes the plan or the files of bootstrap changes what is wanted here, without a second list to keep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from iacorch.agent.network.settings import TABLE, TUNNEL_LINK
+from iacorch.infra.bootstrap.files import File, files_of
+from iacorch.infra.bootstrap.plan import AGENT_DATA_DIR, AGENT_UNIT, CONTROL_PLANE_DATA_DIR, Plan
+
+DOCKER_CONFIG: Final = "/etc/docker/daemon.json"
+ROOT: Final = "root:root"
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFile:
+    """`sha256` is empty where only its being there, its owner and its mode are known beforehand."""
+
+    sha256: str = ""
+    mode: str = "600"
+    owner: str = ROOT
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Everything that bootstrap promises about one machine. `settled` are kinds that its agent keeps right itself."""
+
+    name: str
+    unit: str
+    bundle: str
+    services: tuple[str, ...]
+    files: Mapping[str, WantedFile] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    table: str = ""
+    link: str = ""
+    certificates: tuple[str, ...] = ()
+    bundle_files: int = 0
+    """How many files the bundle has; 0 where nobody counted them."""
+
+
+def wanted_of(plan: Plan, *, name: str, bundle: str, bundle_files: int = 0) -> Wanted:
+    """For a node or a control plane."""
+    files = {path: _wanted(path, file) for path, file in files_of(plan, bundle).items()}
+    is_node = plan.unit == AGENT_UNIT
+    if config := plan.variables.get("docker_config"):
+        text = json.dumps(config, indent=4, sort_keys=True) + "\n"
+        files[DOCKER_CONFIG] = WantedFile(_sha256(text), "644")
+    if is_node:
+        files[f"{AGENT_DATA_DIR}/pki/agent.key"] = WantedFile(secret=True)
+    services = [f"{plan.unit}.service", *(["docker.service"] if is_node else [])]
+    return Wanted(
+        name=name,
+        unit=plan.unit,
+        bundle=bundle,
+        services=tuple(services),
+        files=files,
+        programs=("dockerd", "nft") if is_node else (),
+        sysctls={"net.ipv4.ip_forward": "1"} if is_node else {},
+        table=TABLE if is_node else "",
+        link=TUNNEL_LINK if is_node else "",
+        certificates=(f"{AGENT_DATA_DIR}/pki/agent.crt",) if is_node else (f"{CONTROL_PLANE_DATA_DIR}/pki/ca.crt",),
+        bundle_files=bundle_files,
+    )
+
+
+def _wanted(path: str, file: File) -> WantedFile:
+    secret = "token" in path
+    return WantedFile(_sha256(file.content), f"{file.mode:o}", secret=secret)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

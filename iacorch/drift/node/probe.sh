@@ -1,0 +1,54 @@
+# What a node looks like now, as `key=value` lines, in one round trip. Runs as root on any POSIX shell, changes nothing.
+# What to look at comes in front, from probe.py: FILES, SERVICES, PROGRAMS, SYSCTLS, CERTIFICATES, UNIT, BUNDLE, TABLE,
+# LINK, CONTAINERS. Read by probe.py, which knows every key.
+has() { command -v "$1" >/dev/null 2>&1; }
+say() { printf '%s=%s\n' "$1" "$2"; }
+
+say clock "$(date +%s.%N)"
+if [ -n "$UNIT" ]; then
+  for path in $FILES; do
+    if [ -f "$path" ]; then
+      sum=$(sha256sum "$path" 2>/dev/null)
+      say file "$(stat -Lc '%a %U:%G' "$path") ${sum%% *} $(stat -Lc %Y "$path") $path"
+    fi
+  done
+  for unit in $SERVICES; do
+    say service "$unit $(systemctl show -p ActiveState,UnitFileState,NeedDaemonReload,SubState --value "$unit" 2>/dev/null | tr '\n' ' ')"
+    for path in /etc/systemd/system/"$unit".d/*.conf /run/systemd/system/"$unit".d/*.conf; do
+      [ -e "$path" ] && say override "$unit $path"
+    done
+  done
+  for program in $PROGRAMS; do
+    found=$(command -v "$program") && say program "$program $found"
+  done
+  for key in $SYSCTLS; do
+    path=/proc/sys/$(printf %s "$key" | tr . /)
+    [ -r "$path" ] && say sysctl "$key $(cat "$path")"
+  done
+  if [ -n "$TABLE" ] && has nft; then
+    say table "$TABLE $(nft list table ip "$TABLE" 2>/dev/null | grep -c 'chain\|map')"
+  fi
+  if [ -n "$LINK" ] && [ -d "/sys/class/net/$LINK" ]; then
+    say link "$LINK $(cat "/sys/class/net/$LINK/flags")"
+  fi
+  for path in $CERTIFICATES; do
+    [ -r "$path" ] && say certificate "$path $(python3 -c '
+import ssl, sys
+found = ssl._ssl._test_decode_cert(sys.argv[1])
+print(int(ssl.cert_time_to_seconds(found["notAfter"])))' "$path" 2>/dev/null)"
+  done
+  if [ -d "/opt/iacorch/$BUNDLE" ]; then
+    # The archive has no dates: what has one was changed here.
+    say bundle "$BUNDLE $(find "/opt/iacorch/$BUNDLE" -type f ! -name '*.pyc' | wc -l) $([ -e "/opt/iacorch/$BUNDLE/complete" ] && echo complete)"
+    find "/opt/iacorch/$BUNDLE" -type f ! -name '*.pyc' \( -newermt @1 -o ! -user root -o -perm /022 \) |
+      head -n 20 | while read -r path; do say changed "$path"; done
+  fi
+fi
+if [ -n "$CONTAINERS" ] && has docker; then
+  if ids=$(docker ps -aq --no-trunc --filter label=iacorch.dev/pod-uid 2>/dev/null); then
+    # One that is removed in between is left out; the others are still told.
+    # shellcheck disable=SC2086
+    say containers "$([ -n "$ids" ] && docker inspect $ids 2>/dev/null | tr -d '\n' || echo '[]')"
+  fi
+fi
+say end 1
