@@ -23,6 +23,7 @@ from typing import Any, Final
 from iacorch.api import objects, qos
 from iacorch.api.catalogue import OWN_GROUP, Kind
 from iacorch.api.objects import Object
+from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
 
 _GENERATION: Final = frozenset({("", "Pod"), ("apps", "Deployment"), ("apps", "ReplicaSet")})
@@ -72,6 +73,7 @@ def counts_generation(kind: Kind) -> bool:
 
 def with_deletion(obj: Object, *, now: datetime, grace_seconds: int) -> Object:
     """Marked as being deleted; deletionTimestamp is when the grace ends. A generation of its own, as in Kubernetes."""
+    grace_seconds = min(grace_seconds, limits.GRACE_SECONDS)
     ends = datetime.fromtimestamp(now.timestamp() + grace_seconds, now.tzinfo)
     generation = objects.generation(obj)
     return objects.with_metadata(

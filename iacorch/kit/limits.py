@@ -13,6 +13,8 @@ STORE_WATCH_QUEUE_BATCHES: Final = 4_096
 """Batches a store watcher may lag before it is cut off: about one busy second."""
 STORE_HISTORY_REVISIONS: Final = 20_000
 """Revisions kept for watchers that come back; older ones are answered with 410 Expired."""
+STORE_HISTORY_BYTES: Final = 128 * 1024 * 1024
+"""Values, before and after, that those revisions may hold on to: bodies can be megabytes."""
 STORE_WAL_BYTES: Final = 16 * 1024 * 1024
 """What the write-ahead log shrinks back to after a burst."""
 
@@ -44,6 +46,8 @@ GZIP_BYTES: Final = 128 * 1024
 """Lists above this are compressed for clients that take it, as in Kubernetes."""
 YAML_VALUES: Final = 200_000
 """Values that a YAML body may stand for; far more than fit into `BODY_BYTES` without aliases that multiply."""
+GRACE_SECONDS: Final = 2**31 - 1
+"""The longest grace of a deleted pod; longer ones would end after the last moment that can be told."""
 YAML_DEPTH: Final = 200
 """How deep a YAML body may be nested; no kind comes near, and the library's composer is recursive."""
 STORE_CHECK_SECONDS: Final = 5.0

@@ -39,6 +39,11 @@ class Step:
     after: Entry | None
     transient: bool
 
+    @property
+    def kept_bytes(self) -> int:
+        """What it holds on to for as long as it is in the history."""
+        return sum(len(entry.value) for entry in (self.before, self.after) if entry is not None)
+
 
 @dataclass(slots=True)
 class Stage:
@@ -127,18 +132,20 @@ class Watcher:
 
 
 class Keyspace:
-    """See the module docstring. `history` bounds the changes kept; transient ones are never kept."""
+    """See the module docstring. `history` and `history_bytes` bound the changes kept; transient ones never are."""
 
     def __init__(
         self,
         *,
         history: int = limits.STORE_HISTORY_REVISIONS,
+        history_bytes: int = limits.STORE_HISTORY_BYTES,
         queue_batches: int = limits.STORE_WATCH_QUEUE_BATCHES,
         revision: Revision = Revision(1),  # noqa: B008 - an integer under a NewType, immutable
     ) -> None:
         self.revision = revision
         self._oldest = revision
-        self._history_limit = history
+        self._history_limit, self._history_bytes_limit = history, history_bytes
+        self._history_bytes = 0
         self._queue_batches = queue_batches
         self._entries: SortedDict[bytes, Entry] = SortedDict()
         self._history: deque[Step] = deque()
@@ -179,10 +186,16 @@ class Keyspace:
                 self._entries[step.change.key] = step.after
             if not step.transient:
                 self._history.append(step)
+                self._history_bytes += step.kept_bytes
         self.revision = stage.revision
-        while len(self._history) > self._history_limit:
-            self._oldest = self._history.popleft().change.revision
+        while len(self._history) > self._history_limit or self._history_bytes > self._history_bytes_limit:
+            self._oldest = self._forget_oldest()
         self._publish([step.change for step in stage.steps])
+
+    def _forget_oldest(self) -> Revision:
+        step = self._history.popleft()
+        self._history_bytes -= step.kept_bytes
+        return step.change.revision
 
     def watch(self, prefix: bytes, since: Revision) -> Watcher:
         self._check_kept(since)
@@ -213,7 +226,7 @@ class Keyspace:
         if before > self.revision:
             raise FutureRevision(asked=before, current=self.revision)
         while self._history and self._history[0].change.revision <= before:
-            self._history.popleft()
+            self._forget_oldest()
         self._oldest = max(self._oldest, before)
 
     def end_watches(self) -> None:

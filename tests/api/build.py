@@ -32,3 +32,18 @@ def service(name: str = "web", **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "default"},
         "spec": {"selector": {"app": name}, "ports": [{"port": 80}], **spec},
     }
+
+
+def node_affinity(*terms: dict[str, Any]) -> dict[str, Any]:
+    """`spec.affinity` that requires one of the terms."""
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}}
+
+
+def endpoint_slice(*addresses: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "web-1", "namespace": "default"},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address]} for address in addresses],
+    }

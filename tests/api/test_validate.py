@@ -54,6 +54,8 @@ def test_what_is_right_has_no_complaint(kind: Kind, obj: dict[str, Any]) -> None
     assert complaints(kind, obj) == []
 
 
+TERM = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"
+CPU = {"resource": "limits.cpu"}
 SELECTOR_WORDS = "`selector` does not match template `labels`"
 
 
@@ -85,6 +87,99 @@ SELECTOR_WORDS = "`selector` does not match template `labels`"
             id="no room to roll",
         ),
         pytest.param(POD, build.pod(containers=[]), "spec.containers: Required value", id="no containers"),
+        pytest.param(
+            POD,
+            build.pod(terminationGracePeriodSeconds=2**31),
+            "spec.terminationGracePeriodSeconds: Invalid value: 2147483648: must be less than or equal to 2147483647",
+            id="grace without end",
+        ),
+        pytest.param(
+            POD,
+            build.pod(dnsConfig={"options": [{"value": "x"}]}),
+            "spec.dnsConfig.options[0]: Required value: must not be empty",
+            id="resolver option without a name",
+        ),
+        pytest.param(
+            POD,
+            build.pod(dnsConfig={"options": [{"name": "a", "value": "1\nnameserver 192.0.2.1"}]}),
+            'spec.dnsConfig.options[0].value: Invalid value: "1\\nnameserver 192.0.2.1": must not contain white space',
+            id="resolver option that is two lines",
+        ),
+        pytest.param(
+            POD,
+            build.pod(hostAliases=[{"ip": "10.0.0.300", "hostnames": ["a"]}]),
+            'spec.hostAliases[0].ip: Invalid value: "10.0.0.300": must be a valid IP address, '
+            "(e.g. 10.9.8.7 or 2001:db8::ffff)",
+            id="alias of no address",
+        ),
+        pytest.param(
+            POD,
+            build.pod(volumes=[{"name": "v", "downwardAPI": {"items": [{"path": "a"}]}}]),
+            "spec.volumes[0].downwardAPI.items[0]: Required value: one of fieldRef and resourceFieldRef is required",
+            id="downward item of nothing",
+        ),
+        pytest.param(
+            POD,
+            build.pod(
+                volumes=[
+                    {
+                        "name": "v",
+                        "downwardAPI": {"items": [{"path": "a", "resourceFieldRef": {"resource": "limits.cpu"}}]},
+                    }
+                ]
+            ),
+            "spec.volumes[0].downwardAPI.items[0].resourceFieldRef.containerName: Required value",
+            id="downward amount of no container",
+        ),
+        pytest.param(
+            POD,
+            build.pod(initContainers=[{"name": "i", "image": "a:1", "restartPolicy": "Foo"}]),
+            'spec.initContainers[0].restartPolicy: Unsupported value: "Foo": supported values: "Always"',
+            id="init container that restarts as nobody knows",
+        ),
+        pytest.param(
+            POD,
+            container(securityContext={"runAsUser": -5}),
+            "spec.containers[0].securityContext.runAsUser: Invalid value: -5: must be between 0 and 2147483647, "
+            "inclusive",
+            id="negative user",
+        ),
+        pytest.param(
+            POD,
+            container(env=[{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "foo"}}}]),
+            'spec.containers[0].env[0].valueFrom.resourceFieldRef.resource: Unsupported value: "foo": supported '
+            'values: "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", '
+            '"requests.ephemeral-storage", "requests.memory"',
+            id="amount of what is none",
+        ),
+        pytest.param(
+            POD,
+            build.pod(affinity=build.node_affinity({"matchFields": [{"key": "metadata.name", "operator": "Foo"}]})),
+            f'{TERM}.matchFields[0].operator: Invalid value: "Foo": not a valid selector operator',
+            id="node field with an operator that is none",
+        ),
+        pytest.param(
+            POD,
+            build.pod(
+                affinity=build.node_affinity({"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["x"]}]})
+            ),
+            f'{TERM}.matchExpressions[0].values[0]: Invalid value: "x": '
+            "for 'Gt', 'Lt' operators, the value must be an integer",
+            id="greater than a word",
+        ),
+        pytest.param(
+            ENDPOINT_SLICE,
+            build.endpoint_slice("::1"),
+            'endpoints[0].addresses[0]: Invalid value: "::1": must be a valid IPv4 address',
+            id="endpoint of another family",
+        ),
+        pytest.param(
+            ENDPOINT_SLICE,
+            build.endpoint_slice("127.0.0.1"),
+            'endpoints[0].addresses[0]: Invalid value: "127.0.0.1": may not be in the loopback range '
+            "(127.0.0.0/8, ::1/128)",
+            id="endpoint that is everybody's own",
+        ),
         pytest.param(
             POD,
             build.pod(restartPolicy="Sometimes"),
@@ -171,8 +266,7 @@ SELECTOR_WORDS = "`selector` does not match template `labels`"
         pytest.param(
             ENDPOINT_SLICE,
             {"metadata": {"name": "e", "namespace": "d"}, "addressType": "IPv4", "endpoints": [{"addresses": ["x"]}]},
-            'endpoints[0].addresses[0]: Invalid value: "x": must be a valid IP address, '
-            "(e.g. 10.9.8.7 or 2001:db8::ffff)",
+            'endpoints[0].addresses[0]: Invalid value: "x": must be a valid IPv4 address',
             id="no address",
         ),
         pytest.param(

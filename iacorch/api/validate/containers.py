@@ -26,6 +26,10 @@ _FIELD_REFS: Final = frozenset(
         "status.podIPs",
     }
 )
+_LARGEST_ID: Final = 2**31 - 1
+_AMOUNTS: Final = frozenset(
+    f"{side}.{name}" for side in ("limits", "requests") for name in ("cpu", "memory", "ephemeral-storage")
+)
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _PROBE_NUMBERS: Final = (
     "initialDelaySeconds",
@@ -54,6 +58,19 @@ def check(problems: Problems, path: str, container: Mapping[str, Any], *, volume
     resources(problems, f"{path}.resources", container.get("resources") or {})
     _mounts(problems, f"{path}.volumeMounts", container.get("volumeMounts") or [], volumes)
     _probes(problems, path, container, init=init)
+    identity(problems, f"{path}.securityContext", container.get("securityContext") or {})
+    if init:
+        problems.one_of(f"{path}.restartPolicy", container.get("restartPolicy"), ("Always",))
+    elif container.get("restartPolicy"):
+        problems.forbidden(f"{path}.restartPolicy", "may not be set for non-init containers")
+
+
+def identity(problems: Problems, path: str, context: Mapping[str, Any]) -> None:
+    """Users and groups of a security context, of a pod or of a container."""
+    for field in ("runAsUser", "runAsGroup", "fsGroup"):
+        problems.between(f"{path}.{field}", context.get(field), 0, _LARGEST_ID)
+    for index, group in enumerate(context.get("supplementalGroups") or []):
+        problems.between(f"{path}.supplementalGroups[{index}]", group, 0, _LARGEST_ID)
 
 
 def _ports(problems: Problems, path: str, ports: list[dict[str, Any]]) -> None:
@@ -119,8 +136,10 @@ def _value_from(problems: Problems, path: str, source: Mapping[str, Any], *, has
         wanted = field.get("fieldPath", "")
         if not wanted:
             problems.required(f"{path}.fieldRef.fieldPath")
-        elif wanted not in _FIELD_REFS and not _is_keyed(wanted):
+        elif wanted not in _FIELD_REFS and not is_keyed(wanted):
             problems.unsupported(f"{path}.fieldRef.fieldPath", wanted, sorted(_FIELD_REFS))
+    if (amount := source.get("resourceFieldRef")) is not None:
+        resource_field(problems, f"{path}.resourceFieldRef", amount, inside=True)
     for name in ("configMapKeyRef", "secretKeyRef"):
         if (reference := source.get(name)) is not None:
             if not reference.get("name"):
@@ -132,7 +151,18 @@ def _value_from(problems: Problems, path: str, source: Mapping[str, Any], *, has
                 problems.each(f"{path}.{name}.key", key, names.config_key(key))
 
 
-def _is_keyed(path: str) -> bool:
+def resource_field(problems: Problems, path: str, reference: Mapping[str, Any], *, inside: bool) -> None:
+    """A container's amount; `inside` that container it need not be named."""
+    if not inside and not reference.get("containerName"):
+        problems.required(f"{path}.containerName")
+    wanted = reference.get("resource", "")
+    if not wanted:
+        problems.required(f"{path}.resource")
+    elif wanted not in _AMOUNTS:
+        problems.unsupported(f"{path}.resource", wanted, sorted(_AMOUNTS))
+
+
+def is_keyed(path: str) -> bool:
     """`metadata.labels['app']`"""
     return path.endswith("']") and path.startswith(("metadata.labels['", "metadata.annotations['"))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, Final
 
 from iacorch.api import names, objects
 from iacorch.api.objects import Object
-from iacorch.api.validate import metadata
+from iacorch.api.validate import addresses, metadata
 from iacorch.api.validate.problems import IMMUTABLE, Problems
 
 _TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -32,7 +31,7 @@ def service(problems: Problems, obj: Object) -> None:
     if headless and kind in ("NodePort", "LoadBalancer"):
         problems.invalid("spec.clusterIP", cluster_ip, f"may not be set to 'None' for {kind} services")
     if cluster_ip and not headless and kind != "ExternalName":
-        _ip(problems, "spec.clusterIP", cluster_ip)
+        addresses.check(problems, "spec.clusterIP", cluster_ip)
     _ports(problems, kind, spec.get("ports") or [])
     metadata.labels(problems, "spec.selector", spec.get("selector"))
     problems.one_of("spec.sessionAffinity", spec.get("sessionAffinity"), _AFFINITIES)
@@ -44,7 +43,7 @@ def service(problems: Problems, obj: Object) -> None:
     for field in ("externalTrafficPolicy", "internalTrafficPolicy"):
         problems.one_of(f"spec.{field}", spec.get(field), _POLICIES)
     for index, address in enumerate(spec.get("externalIPs") or []):
-        _ip(problems, f"spec.externalIPs[{index}]", address)
+        addresses.check(problems, f"spec.externalIPs[{index}]", address)
 
 
 def _external_name(problems: Problems, spec: dict[str, Any]) -> None:
@@ -87,13 +86,6 @@ def _target_port(problems: Problems, path: str, target: int | str | None) -> Non
         problems.between(path, target, 1, 65535)
 
 
-def _ip(problems: Problems, path: str, address: str) -> None:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        problems.invalid(path, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
-
-
 def service_change(problems: Problems, new: Object, old: Object) -> None:
     """A cluster IP stays for as long as the service has one."""
     before, after = objects.spec(old), objects.spec(new)
@@ -112,14 +104,14 @@ def endpoint_slice(problems: Problems, obj: Object) -> None:
     if len(endpoints) > _ENDPOINTS:
         problems.forbidden("endpoints", f"Too many: {len(endpoints)}: must have at most {_ENDPOINTS} items")
     for index, endpoint in enumerate(endpoints[:_ENDPOINTS]):
-        addresses = endpoint.get("addresses") or []
-        if not addresses:
+        given = endpoint.get("addresses") or []
+        if not given:
             problems.required(f"endpoints[{index}].addresses", "must contain at least 1 address")
-        if len(addresses) > _ADDRESSES:
+        if len(given) > _ADDRESSES:
             problems.forbidden(f"endpoints[{index}].addresses", f"must have at most {_ADDRESSES} items")
         if kind in ("IPv4", "IPv6"):
-            for at, address in enumerate(addresses[:_ADDRESSES]):
-                _ip(problems, f"endpoints[{index}].addresses[{at}]", address)
+            for at, address in enumerate(given[:_ADDRESSES]):
+                addresses.check_endpoint(problems, f"endpoints[{index}].addresses[{at}]", address, kind)
     ports = obj.get("ports") or []
     problems.unique("ports", [(f"ports[{at}].name", port.get("name")) for at, port in enumerate(ports)])
     for index, port in enumerate(ports):

@@ -74,6 +74,12 @@ def _node_term(problems: Problems, path: str, term: Mapping[str, Any]) -> None:
     for index, entry in enumerate(term.get("matchFields") or []):
         if entry.get("key") != "metadata.name":
             problems.invalid(f"{path}.matchFields[{index}].key", entry.get("key", ""), "not a valid field selector key")
+        if entry.get("operator") not in ("In", "NotIn"):
+            words = "not a valid selector operator"
+            problems.invalid(f"{path}.matchFields[{index}].operator", entry.get("operator", ""), words)
+        elif len(entry.get("values") or []) != 1:
+            words = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+            problems.required(f"{path}.matchFields[{index}].values", words)
 
 
 def _pod_affinity(problems: Problems, path: str, affinity: Mapping[str, Any]) -> None:

@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from iacorch.api import names, objects
 from iacorch.api.objects import Object
-from iacorch.api.validate import containers, placement, volumes
+from iacorch.api.validate import containers, dns, placement, volumes
 from iacorch.api.validate.problems import Problems
+from iacorch.kit import limits
 
 _RESTART: Final = ("Always", "OnFailure", "Never")
-_DNS: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
-_NAMESERVERS: Final = 3
 _PHASE_ENDS: Final = ("Succeeded", "Failed")
 
 POD_CHANGE_WORDS: Final = (
@@ -42,8 +41,13 @@ def spec(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
     problems.unique(path, seen)
     _host_ports(problems, path, found)
     problems.one_of(f"{path}.restartPolicy", found.get("restartPolicy"), _RESTART)
-    _dns(problems, path, found)
-    problems.at_least(f"{path}.terminationGracePeriodSeconds", found.get("terminationGracePeriodSeconds"), 0)
+    dns.check(problems, path, found)
+    containers.identity(problems, f"{path}.securityContext", found.get("securityContext") or {})
+    if (grace := found.get("terminationGracePeriodSeconds")) is not None:
+        problems.at_least(f"{path}.terminationGracePeriodSeconds", grace, 0)
+        if grace > limits.GRACE_SECONDS:
+            words = f"must be less than or equal to {limits.GRACE_SECONDS}"
+            problems.invalid(f"{path}.terminationGracePeriodSeconds", grace, words)
     if (deadline := found.get("activeDeadlineSeconds")) is not None:
         problems.between(f"{path}.activeDeadlineSeconds", deadline, 1, 2**31 - 1)
     for field, rule in (
@@ -72,20 +76,6 @@ def _host_ports(problems: Problems, path: str, found: Mapping[str, Any]) -> None
             elif host and port.get("protocol") == "SCTP" and not found.get("hostNetwork"):
                 problems.invalid(f"{where}.hostPort", host, "SCTP is not led from a node to a pod here")
     problems.unique(path, taken)
-
-
-def _dns(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
-    policy, config = found.get("dnsPolicy"), found.get("dnsConfig")
-    problems.one_of(f"{path}.dnsPolicy", policy, _DNS)
-    servers = (config or {}).get("nameservers") or []
-    if policy == "None" and not servers:
-        problems.required(
-            f"{path}.dnsConfig.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None"
-        )
-    if len(servers) > _NAMESERVERS:
-        problems.invalid(
-            f"{path}.dnsConfig.nameservers", servers, f"must not have more than {_NAMESERVERS} nameservers"
-        )
 
 
 def pod_change(problems: Problems, new: Object, old: Object) -> None:

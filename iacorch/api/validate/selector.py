@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from iacorch.api import names
 from iacorch.api.validate import metadata
 from iacorch.api.validate.problems import Problems
 
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
@@ -36,6 +38,8 @@ def expression(
             problems.forbidden(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
     elif len(values) != 1:
         problems.required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
+    elif not _INTEGER.fullmatch(values[0]):
+        problems.invalid(f"{path}.values[0]", values[0], "for 'Gt', 'Lt' operators, the value must be an integer")
     key = entry.get("key", "")
     problems.each(f"{path}.key", key, names.qualified_name(key))
     if check_values:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from iacorch.api import names, quantity
+from iacorch.api.validate import containers
 from iacorch.api.validate.problems import Problems
 
 _HOST_TYPES: Final = (
@@ -16,6 +17,9 @@ _HOST_TYPES: Final = (
     "Socket",
     "CharDevice",
     "BlockDevice",
+)
+_FIELDS: Final = frozenset(
+    {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"}
 )
 _LARGEST_MODE: Final = 0o777
 _MODE_WORDS: Final = "must be a number between 0 and 0777 (octal), both inclusive"
@@ -53,17 +57,37 @@ def _source(problems: Problems, path: str, field: str, source: Mapping[str, Any]
             name_field = {"configMap": "name", "secret": "secretName"}.get(field)
             if name_field and not source.get(name_field):
                 problems.required(f"{path}.{name_field}")
-            _items(problems, path, source)
+            elif name_field:
+                problems.each(f"{path}.{name_field}", source[name_field], names.dns_subdomain(source[name_field]))
+            _items(problems, path, source, downward=field == "downwardAPI")
             for index, inner in enumerate(source.get("sources") or []):
                 for kind, projection in inner.items():
-                    _items(problems, f"{path}.sources[{index}].{kind}", projection)
+                    _items(problems, f"{path}.sources[{index}].{kind}", projection, downward=kind == "downwardAPI")
 
 
-def _items(problems: Problems, path: str, source: Mapping[str, Any]) -> None:
+def _items(problems: Problems, path: str, source: Mapping[str, Any], *, downward: bool) -> None:
     for index, item in enumerate(source.get("items") or []):
         at = f"{path}.items[{index}]"
         _mode(problems, f"{at}.mode", item.get("mode"))
         _inside(problems, f"{at}.path", item.get("path", ""))
+        if downward:
+            _downward(problems, at, item)
+
+
+def _downward(problems: Problems, path: str, item: Mapping[str, Any]) -> None:
+    field, amount = item.get("fieldRef"), item.get("resourceFieldRef")
+    if field is None and amount is None:
+        problems.required(path, "one of fieldRef and resourceFieldRef is required")
+    if field is not None:
+        wanted = field.get("fieldPath", "")
+        if amount is not None:
+            problems.invalid(path, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
+        if not wanted:
+            problems.required(f"{path}.fieldRef.fieldPath")
+        elif wanted not in _FIELDS and not containers.is_keyed(wanted):
+            problems.unsupported(f"{path}.fieldRef.fieldPath", wanted, sorted(_FIELDS))
+    elif amount is not None:
+        containers.resource_field(problems, f"{path}.resourceFieldRef", amount, inside=False)
 
 
 def _mode(problems: Problems, path: str, mode: int | None) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 import orjson
+import structlog
 from aiohttp import web
 
 from iacorch.client.contract import WatchType
@@ -27,6 +28,8 @@ from iacorch.server.registry import Registry
 from iacorch.server.request import Target, User
 from iacorch.server.tunnel import LogOptions, Tunnels
 from iacorch.server.watching import Event, EventBatches
+
+log = structlog.get_logger(__name__)
 
 
 class Watches:
@@ -60,7 +63,7 @@ class Watches:
                 await response.prepare(request)
                 with suppress(ConnectionError):
                     await self._stream(request, response, self._frames(events, answer, request.query, target))
-                    await response.write_eof()
+                    await write(request, response, None, seconds=self._bounds.write_seconds)
                 return response
         finally:
             self._open[user.name] -= 1
@@ -105,17 +108,24 @@ class Watches:
         return min(wanted, self._bounds.watch_seconds)
 
     async def _write(self, request: web.BaseRequest, response: web.StreamResponse, frames: bytes) -> None:
-        """Raises ConnectionError for a client that does not read: there is no use in telling it."""
-        limit = asyncio.timeout(self._bounds.write_seconds)
-        try:
-            async with limit:
-                await response.write(frames)
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionError("the watch was ended because its client does not read") from error
+        await write(request, response, frames, seconds=self._bounds.write_seconds)
+
+
+async def write(request: web.BaseRequest, response: web.StreamResponse, data: bytes | None, *, seconds: float) -> None:
+    """Write `data`, or the end of the answer. Raises ConnectionError for a client that does not read.
+
+    There is no use in telling such a client: its connection is cut off.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            await (response.write_eof() if data is None else response.write(data))
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionError("the answer was ended because its client does not read") from error
 
 
 def _shaped_frame(event: Event, view: View, target: Target, *, columns_too: bool) -> bytes:
@@ -135,10 +145,17 @@ async def logs(
     async with tunnels.logs(pod, LogOptions.from_query(request.query)) as chunks:
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         first = await anext(chunks, None)  # an error comes before the headers have gone
-        await response.prepare(request)
-        if first is not None:
-            await response.write(first)
-            async for chunk in chunks:
-                await response.write(chunk)
-        await response.write_eof()
+        with suppress(ConnectionError):
+            await response.prepare(request)
+            try:
+                while first is not None:
+                    await write(request, response, first, seconds=limits.WATCH_WRITE_SECONDS)
+                    first = await anext(chunks, None)
+            except ApiError as error:
+                # The answer has begun: the client can only be told by an end that is none.
+                log.info("a log broke off", namespace=target.namespace, pod=target.name, error=error.message)
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
+            await write(request, response, None, seconds=limits.WATCH_WRITE_SECONDS)
         return response
