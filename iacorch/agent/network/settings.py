@@ -15,6 +15,8 @@ GATEWAY_LINK = "iac0"
 TUNNEL_LINK = "iacvx0"
 POD_LINK_PREFIX = "iacp"
 """Host ends of pods' veth pairs: the prefix and a hash of the pod's UID."""
+OUTSIDE_MARK = 0x1000000
+"""The bit of a connection's mark that says: led by a Service through this node to an endpoint that is no pod."""
 TABLE = "iacorch"
 """Our nftables table (family ip). Nobody else writes to it; we write to no other."""
 

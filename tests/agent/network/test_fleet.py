@@ -250,10 +250,19 @@ def test_a_table_that_somebody_removed_comes_back_with_the_next_change(fleet: Fl
     assert eventually(lambda: web.seen_by(fleet.pods["a"]), both.__eq__) == both
 
 
-def test_rules_are_kept_beside_dockers_drop_policy(fleet: Fleet) -> None:
+def test_rules_are_kept_beside_dockers_drop_policy(fleet: Fleet, web: Web) -> None:
+    fleet.nodes[1].host.ask("serve", name="machine", port=8081)
+    web.behind()
+    part = slice_of(web.name, ("172.31.0.2", "node-2"))
+    part["ports"] = [{"name": "tcp", "protocol": "TCP", "port": 8081}]
+    fleet.put(part)
     for node in fleet.nodes:
         node.run("iptables", "-P", "FORWARD", "DROP")
     try:
+        # From a machine to a node port of another one, and on to a third, which here is the first again.
+        client = fleet.nodes[1].host
+        wanted = ["machine 172.31.0.1"]
+        assert eventually(lambda: client.ask("tcp", address="172.31.0.1", port=web.node_port), wanted.__eq__) == wanted
         assert fleet.pods["a"].ask("tcp", address=fleet.addresses["b"], port=8080) == [f"b {fleet.addresses['a']}"]
         assert fleet.pods["a"].ask("tcp", address=fleet.addresses["c"], port=8080) == [f"c {fleet.addresses['a']}"]
     finally:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from iacorch.agent.network.contract import Transport
 from iacorch.agent.network.services.plan import Backend, Endpoint, Routing
-from iacorch.agent.network.settings import POD_LINK_PREFIX, TABLE, TUNNEL_LINK
+from iacorch.agent.network.settings import OUTSIDE_MARK, POD_LINK_PREFIX, TABLE, TUNNEL_LINK
 
 
 class Key(NamedTuple):
@@ -126,6 +126,7 @@ def frame_text(frame: Frame) -> str:
         cluster=frame.cluster_network,
         services=frame.service_network,
         tunnel=TUNNEL_LINK,
+        outside_mark=f"{OUTSIDE_MARK:#x}",
     )
 
 
@@ -188,6 +189,10 @@ _FRAME = """table ip {table} {{
     ip daddr {services} reject
     meta l4proto tcp ip daddr . meta l4proto . th dport @refused reject with tcp reset
     ip daddr . meta l4proto . th dport @refused reject
+  }}
+  chain before-docker {{
+    type filter hook forward priority filter - 5; policy accept;
+    ct state new ct status dnat ip daddr . meta l4proto . th dport @outside ct mark set ct mark or {outside_mark}
   }}
   chain forwarded {{
     type filter hook forward priority filter; policy accept;

@@ -5,9 +5,10 @@ by `node.py`. What is in the kernel at the start is read first: a restarted agen
 nothing, and rules stay while no agent runs.
 
 Docker sets the policy of iptables' FORWARD chain to drop. A drop in any table is final and an accept elsewhere does not
-undo it, so our own nft table cannot help: the packets of pods must be accepted in that very chain. `admit_forwarding`
-keeps four rules at its head, through the `iptables` command, so that they land where Docker's rules are, whichever
-backend iptables uses. Docker never flushes that chain; whoever does is outlived by the next check.
+undo it, so our own nft table cannot help: the packets of pods must be accepted in that very chain, and those of
+Services that lead through this node to another machine, whose connections our table marks. `admit_forwarding` keeps
+five rules at its head, through the `iptables` command, so that they land where Docker's rules are, whichever backend
+iptables uses. Docker never flushes that chain; whoever does is outlived by the next check.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import orjson
 import structlog
 
 from iacorch.agent.network.services import nft
-from iacorch.agent.network.settings import TABLE, TUNNEL_LINK
+from iacorch.agent.network.settings import OUTSIDE_MARK, TABLE, TUNNEL_LINK
 from iacorch.errors import NetworkFailed
 from iacorch.kit import limits
 
@@ -107,11 +108,12 @@ async def admit_forwarding() -> None:
     if shutil.which("iptables") is None:
         return
     present = (await _run("iptables", "-w", "5", "-S", "FORWARD")).decode().splitlines()
-    for link in (nft.link_pattern(), TUNNEL_LINK):
-        for direction in ("-i", "-o"):
-            rule = ("FORWARD", direction, link, "-m", "comment", "--comment", TABLE, "-j", "ACCEPT")
-            if f"-A {' '.join(rule)}" not in present:
-                await _run("iptables", "-w", "5", "-I", *rule)
+    links = [(way, link) for link in (nft.link_pattern(), TUNNEL_LINK) for way in ("-i", "-o")]
+    marked = ("-m", "connmark", "--mark", f"{OUTSIDE_MARK:#x}/{OUTSIDE_MARK:#x}")
+    for match in (*links, marked):
+        rule = ("FORWARD", *match, "-m", "comment", "--comment", TABLE, "-j", "ACCEPT")
+        if f"-A {' '.join(rule)}" not in present:
+            await _run("iptables", "-w", "5", "-I", *rule)
 
 
 async def _run(*command: str, stdin: str = "") -> bytes:
