@@ -31,6 +31,7 @@ from iacorch.agent.names import ClusterDns
 from iacorch.agent.network.contract import CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN, PodNetwork
 from iacorch.agent.network.node import NodeNetwork
 from iacorch.agent.node import Machine, NodeKeeper
+from iacorch.agent.operations import Node
 from iacorch.agent.pods import Pods
 from iacorch.agent.prober import SocketProber
 from iacorch.agent.references import References
@@ -38,7 +39,6 @@ from iacorch.agent.reporter import Reporter
 from iacorch.agent.runtime.contract import RuntimeInfo
 from iacorch.agent.runtime.docker import DockerRuntime
 from iacorch.agent.tunnel import Tunnel
-from iacorch.agent.worker import Node
 from iacorch.client.config import Endpoint
 from iacorch.client.contract import Client
 from iacorch.client.http import HttpClient

@@ -16,13 +16,13 @@ from iacorch.agent.journal import Journal
 from iacorch.agent.names import ClusterDns
 from iacorch.agent.network.fake import FakePodNetwork
 from iacorch.agent.node import Machine, NodeKeeper
+from iacorch.agent.operations import Node
 from iacorch.agent.pods import Pods
 from iacorch.agent.prober import Reply, Subject
 from iacorch.agent.references import References
 from iacorch.agent.reporter import Reporter
 from iacorch.agent.runtime.contract import SANDBOX, ContainerState, RuntimeInfo
 from iacorch.agent.runtime.fake import FakeRuntime
-from iacorch.agent.worker import Node
 from iacorch.kit.clock import Clock
 from iacorch.kit.tasks import Tasks
 from iacorch.sim.link import GatedClock, Link

@@ -13,13 +13,13 @@ from typing import Any
 from iacorch.agent import names
 from iacorch.agent.journal import Journal
 from iacorch.agent.network.fake import FakePodNetwork
+from iacorch.agent.operations import Node
 from iacorch.agent.pods import Pods
 from iacorch.agent.prober import Reply, Subject
 from iacorch.agent.references import References
 from iacorch.agent.reporter import Reporter
 from iacorch.agent.runtime.contract import ContainerState
 from iacorch.agent.runtime.fake import FakeRuntime
-from iacorch.agent.worker import Node
 from iacorch.api.catalogue import POD
 from iacorch.api.objects import Object
 from iacorch.errors import NotFound, Unavailable
