@@ -27,5 +27,12 @@ def test_the_hosts_mirror_is_taken_over_for_the_suite() -> None:
     ]
 
 
-def test_a_host_of_another_suite_has_none() -> None:
-    assert apt_sources(PRINTED, "trixie") == []
+def test_a_host_of_another_release_shows_where_debian_is() -> None:
+    assert apt_sources(PRINTED, "trixie") == [
+        "deb http://mirror.example/debian trixie main contrib",
+        "deb http://mirror.example/security trixie-security main",
+    ]
+
+
+def test_a_host_of_another_distribution_has_none() -> None:
+    assert apt_sources(target(origin="Ubuntu", uri="http://elsewhere.example/", release="noble"), "bookworm") == []

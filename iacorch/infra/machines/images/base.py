@@ -49,7 +49,11 @@ def make_base(progress: Progress, labels: Mapping[str, str] | None = None) -> st
         command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates"]
         command += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
         progress("making a Debian base from packages (mmdebstrap, about 20 s)")
-        run([*command, SUITE, str(rootfs), *_sources()], timeout_seconds=600)
+        run(
+            [*command, SUITE, str(rootfs), *_sources()],
+            timeout_seconds=600,
+            on_line=lambda line: progress(line[3:]) if line.startswith("I: ") and line.endswith("...") else None,
+        )
         progress("importing the base image")
         with rootfs.open("rb") as archive:
             changes = [
@@ -69,15 +73,18 @@ def _sources() -> list[str]:
 def apt_sources(index_targets: str, suite: str) -> list[str]:
     """The lines of sources.list for Debian's own archives of `suite` in what `apt-get indextargets` prints. Pure.
 
-    What else somebody configured on this host is left out, so that an image does not depend on it.
+    What else somebody configured on this host is left out, so that an image does not depend on it. A host of another
+    Debian release knows where Debian is to be had, and `suite` is beside its own.
     """
-    components: dict[tuple[str, str], list[str]] = {}
+    hosts: dict[str, dict[tuple[str, str], list[str]]] = {}
     for paragraph in index_targets.split("\n\n"):
         target = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line)
-        release = target.get("Release", "")
-        if target.get("Origin") == "Debian" and release.split("-", 1)[0] == suite:
-            components.setdefault((target["Repo-URI"].rstrip("/"), release), []).append(target["Component"])
-    return [f"deb {uri} {release} {' '.join(dict.fromkeys(found))}" for (uri, release), found in components.items()]
+        release, _, pocket = target.get("Release", "").partition("-")
+        if target.get("Origin") == "Debian" and pocket in ("", "updates", "security"):
+            archive = (target["Repo-URI"].rstrip("/"), f"{suite}-{pocket}" if pocket else suite)
+            hosts.setdefault(release, {}).setdefault(archive, []).append(target["Component"])
+    archives = hosts.get(suite) or next(iter(hosts.values()), {})
+    return [f"deb {uri} {name} {' '.join(dict.fromkeys(found))}" for (uri, name), found in archives.items()]
 
 
 def _ensure_mmdebstrap(progress: Progress) -> None:
@@ -89,7 +96,8 @@ def _ensure_mmdebstrap(progress: Progress) -> None:
             hint=f"run `docker pull {OFFICIAL}` where a registry answers, or `sudo apt-get install mmdebstrap`",
         )
     progress("installing mmdebstrap")
-    run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", "mmdebstrap"])
+    # other distributions do not have Debian's keys
+    run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"])
 
 
 def _registry_answers() -> bool:
