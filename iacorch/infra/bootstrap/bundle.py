@@ -77,8 +77,9 @@ def release(package: Path = sources.PACKAGE) -> str:
 
 
 def cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/iacorch/bundles`, by default under the home directory."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iacorch" / "bundles"
+    """`$IACORCH_CACHE_DIR/bundles`, else `$XDG_CACHE_HOME/iacorch/bundles`, by default under the home directory."""
+    ours = os.environ.get("IACORCH_CACHE_DIR")
+    return Path(ours or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iacorch") / "bundles"
 
 
 def read_package(package: Path) -> list[tuple[str, bytes]]:

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from iacorch.errors import BootstrapError
 from iacorch.infra.bootstrap.errors import (
     HostError,
     HostKeyChanged,
@@ -169,6 +170,10 @@ class SshSession:
 @asynccontextmanager
 async def session(target: SshTarget) -> AsyncIterator[SshSession]:
     """A session with its own directory for key, pinned host keys and control socket, removed at the end."""
+    if shutil.which("ssh") is None:
+        raise BootstrapError(
+            "there is no ssh on this machine to enter others with", hint="apt-get install openssh-client"
+        )
     # A socket's path may have 107 bytes: keep the directory short and out of long TMPDIRs.
     directory = Path(tempfile.mkdtemp(prefix="iac-", dir="/tmp"))
     try:
