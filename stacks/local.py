@@ -14,7 +14,8 @@ config = pulumi.Config()
 workers = config.get_int("workers") or 2
 api_port = config.get_int("api_port") or 6443
 first_node_port = config.get_int("first_node_port") or 30080
-node_ports = range(first_node_port, first_node_port + 4)
+# NodePort -> the port of this host's loopback addresses that leads to it
+published = {inside: first_node_port + number for number, inside in enumerate(range(30080, 30084))}
 
 key = SshKey("administrator")
 network = docker.Network("fleet")
@@ -38,10 +39,19 @@ nodes = {}
 for number in range(1, workers + 1):
     name, loopback = f"worker-{number}", f"127.0.0.{number}"
     machine = ContainerMachine(
-        name, network=network, key=key, publish={port: port for port in node_ports}, loopback=loopback
+        name,
+        network=network,
+        key=key,
+        publish={outside: inside for inside, outside in published.items()},
+        loopback=loopback,
     )
     Node(name, connection=connection(machine), machine_id=machine.machine_id, control_plane=control_plane)
-    nodes[name] = {"machine": machine.container_name, "address": machine.address, "loopback": loopback}
+    nodes[name] = {
+        "machine": machine.container_name,
+        "address": machine.address,
+        "loopback": loopback,
+        "published": {str(inside): outside for inside, outside in published.items()},
+    }
 
 pulumi.export("kubeconfig", control_plane.kubeconfig)
 pulumi.export("api_endpoint", control_plane.api_endpoint)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fleet import ROOT, Fleet, NotHappened, condition, wait_for
+from fleet import ROOT, Fleet, NotHappened, condition, keep, wait_for
 from traffic import Traffic
 
 #: Promises, in seconds. The work of a slow machine is in them; the measured times are printed.
@@ -30,12 +30,14 @@ def kill_container(fleet: Fleet) -> None:
     name, node, before = pod["metadata"]["name"], pod["spec"]["nodeName"], restarts(pod)
     container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("docker://")
     fleet.in_machine(node, "docker", "kill", container[:12])
+    killed = time.monotonic()
 
     def running_again() -> bool:
         now = fleet.get("pod", name)
         return restarts(now) > before and "running" in now["status"]["containerStatuses"][0]["state"]
 
     wait_for(f"{name} runs again", running_again, within_seconds=RESTARTED)
+    keep("killed container runs again", time.monotonic() - killed, goal=2)
     wait_for("and is ready", lambda: name in fleet.endpoints(), within_seconds=RESTARTED)
 
 
@@ -46,6 +48,7 @@ def kill_node(fleet: Fleet) -> None:
     print(f"   {victim} runs {len(lost)} of the web pods" + (" and Redis" if on(redis, victim) else ""), flush=True)
     with Traffic(fleet.address) as traffic:
         fleet.docker("kill", fleet.machine(victim))
+        killed = time.monotonic()
         wait_for("its pods left the Service", lambda: not (fleet.endpoints() & lost), within_seconds=MOVED)
 
         def moved() -> bool:
@@ -53,6 +56,7 @@ def kill_node(fleet: Fleet) -> None:
             return len(ready) == 6 and not any(on(pod, victim) for pod in ready)
 
         wait_for("six pods ready elsewhere", moved, within_seconds=MOVED)
+        keep("pods of a killed node run elsewhere", time.monotonic() - killed, goal=15)
         before = traffic.answered
         wait_for("traffic goes on", lambda: traffic.answered > before + 50, within_seconds=10)
     print(f"   meanwhile {traffic}", flush=True)
@@ -133,7 +137,8 @@ def newest(fleet: Fleet) -> bool:
 
 
 def indented(text: str) -> str:
-    return "\n".join(f"     {line}" for line in text.splitlines())
+    """Each line once: a watch says the same again with every change."""
+    return "\n".join(f"     {line}" for line in dict.fromkeys(text.splitlines()))
 
 
 STEPS: Sequence[tuple[str, Callable[[Fleet], None]]] = (
