@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# what scripts say counts from here
+export IACORCH_BEGAN := $(shell date +%s)
 
 .PHONY: help
 help: ## Show the targets
@@ -16,8 +18,14 @@ $(VENV)/.ready: requirements/dev.txt requirements/uv.txt scripts/venv pyproject.
 .PHONY: venv
 venv: $(VENV)/.ready ## Make the virtual environment from the locked requirements
 
+.PHONY: tools tools-if-any
+tools:
+	@scripts/tools
+tools-if-any:
+	@scripts/tools --if-any
+
 .PHONY: up
-up: venv ## From an empty machine to an app that answers; again at any time
+up: tools venv ## From an empty machine to an app that answers; again at any time
 	@scripts/up
 
 .PHONY: down
@@ -29,15 +37,15 @@ demo: venv ## Tell the story on the fleet that `make up` made: scale, kill, roll
 	@. scripts/environment && python scripts/demo
 
 .PHONY: bench
-bench: venv ## Measure; print one table and write .iacorch/bench.json
-	@$(BIN)/python benchmarks/run.py
+bench: tools-if-any venv ## Measure; print one table and write .iacorch/bench.json
+	@PATH="$$PWD/.tools/bin:$$PWD/$(BIN):$$PATH" python benchmarks/run.py
 
 .PHONY: check
 check: venv ## Format, lint, types, import contracts, spelling, playbooks
 	@scripts/check
 
 .PHONY: test
-test: venv ## All tests, after all set-up
+test: tools-if-any venv ## All tests, after all set-up
 	@scripts/test
 
 .PHONY: lock
