@@ -29,6 +29,7 @@ from iacorch.agent.journal import Journal
 from iacorch.agent.logs import Logs
 from iacorch.agent.names import ClusterDns
 from iacorch.agent.network.contract import CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN, PodNetwork
+from iacorch.agent.network.dns.sockets import Sockets
 from iacorch.agent.network.node import NodeNetwork
 from iacorch.agent.node import Machine, NodeKeeper
 from iacorch.agent.operations import Node
@@ -42,7 +43,7 @@ from iacorch.agent.tunnel import Tunnel
 from iacorch.client.config import Endpoint
 from iacorch.client.contract import Client
 from iacorch.client.http import HttpClient
-from iacorch.daemons.process import notify, only_one, set_up_logging
+from iacorch.daemons.process import KeptSockets, notify, only_one, set_up_logging
 from iacorch.errors import ConfigError, IacorchError, RuntimeFailed
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock, SystemClock
@@ -71,6 +72,8 @@ class Settings:
     labels: dict[str, str] = field(default_factory=dict)
     taints: tuple[dict[str, str], ...] = ()
     docker_socket: str = "/var/run/docker.sock"
+    sockets: Sockets | None = None
+    """Keeps what names are answered on while the agent restarts."""
 
 
 MakeNetwork = Callable[[Settings, Client, Clock], RunningNetwork]
@@ -80,6 +83,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     set_up_logging(arguments.log_level)
     os.umask(0o022)  # volumes are read by users other than root
+    sockets = KeptSockets()
     try:
         settings = Settings(
             server=arguments.server,
@@ -91,6 +95,7 @@ def main() -> None:
             labels=_labels(arguments.labels),
             taints=_taints(arguments.taints),
             docker_socket=arguments.docker_socket,
+            sockets=sockets,
         )
         with only_one(settings.data_dir, "iacorch-agent"):
             is_to_start_over = asyncio.run(serve(settings))
@@ -99,6 +104,7 @@ def main() -> None:
         sys.exit(1)
     if is_to_start_over:
         # The same process ID, and none of the memory that making a certificate took.
+        sockets.let_go()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
@@ -141,6 +147,7 @@ def node_network(settings: Settings, client: Client, clock: Clock) -> RunningNet
         data_dir=settings.data_dir,
         clock=clock,
         ids=SystemIds(),
+        sockets=settings.sockets,
     )
 
 

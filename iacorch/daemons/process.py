@@ -10,14 +10,16 @@ import fcntl
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from iacorch.errors import ConfigError
 
 log = structlog.get_logger(__name__)
+_FIRST_DESCRIPTOR: Final = 3
 
 
 @contextlib.contextmanager
@@ -45,7 +47,7 @@ def only_one(data_dir: Path, program: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def notify(state: str) -> None:
+def notify(state: str, *, descriptors: Sequence[int] = ()) -> None:
     """Tell systemd, where it started us. Source: sd_notify(3)."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -54,9 +56,40 @@ def notify(state: str) -> None:
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
         try:
-            notifier.sendto(state.encode(), address)
+            notifier.connect(address)
+            socket.send_fds(notifier, [state.encode()], list(descriptors))
         except OSError as error:
             log.warning("systemd does not listen", error=str(error))
+
+
+class KeptSockets:
+    """Sockets that systemd holds while this daemon restarts, however it ended. Source: sd_pid_notify_with_fds(3) and
+    sd_listen_fds(3); the unit needs FileDescriptorStoreMax=."""
+
+    def __init__(self) -> None:
+        self._held = {name: socket.socket(fileno=descriptor) for name, descriptor in _handed_down()}
+
+    def get(self, name: str, make: Callable[[], socket.socket]) -> socket.socket:
+        if name not in self._held:
+            self._held[name] = make()
+            notify(f"FDSTORE=1\nFDNAME={name}", descriptors=[self._held[name].fileno()])
+        return self._held[name].dup()
+
+    def let_go(self) -> None:
+        """Before this process becomes another program: that one would find the addresses in use."""
+        for name, held in self._held.items():
+            notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+            held.close()
+        self._held.clear()
+
+
+def _handed_down() -> Iterator[tuple[str, int]]:
+    """(name, descriptor) of what systemd held for us; processes that we start are not to take it for theirs."""
+    process, count, names = (os.environ.pop(f"LISTEN_{key}", "") for key in ("PID", "FDS", "FDNAMES"))
+    if process == str(os.getpid()):
+        for number, name in zip(range(int(count or 0)), names.split(":"), strict=False):
+            os.set_inheritable(_FIRST_DESCRIPTOR + number, False)
+            yield name, _FIRST_DESCRIPTOR + number
 
 
 def set_up_logging(level: str) -> None:

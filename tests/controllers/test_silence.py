@@ -127,3 +127,14 @@ def test_no_series_of_pauses_loses_a_node_that_renews_when_we_listen(pauses: lis
         assert listener.lost == []
         listener.pass_time(2.0)
         assert listener.lost == []
+
+
+def test_a_node_that_was_lost_before_we_began_is_lost_until_it_is_heard() -> None:
+    listener = Listener()
+    listener.silence.remember_lost("d")
+    listener.silence.appeared("d")
+    listener.fleet = ("a", "b", "c", "d")
+    listener.pass_time(1.0, silent="d")
+    assert listener.lost == ["d"]
+    listener.pass_time(1.0)
+    assert listener.lost == []

@@ -26,6 +26,7 @@ from iacorch.agent.network.contract import HostPort, NetworkNotReady, NetworkSta
 from iacorch.agent.network.dns.names import Names
 from iacorch.agent.network.dns.server import DnsServer
 from iacorch.agent.network.dns.snapshot import Snapshot
+from iacorch.agent.network.dns.sockets import Sockets
 from iacorch.agent.network.dns.upstream import NodeResolvers, Upstream
 from iacorch.agent.network.echo import Echoes
 from iacorch.agent.network.services import conntrack, nft
@@ -61,6 +62,7 @@ class NodeNetwork:
         ids: Ids,
         settings: Settings | None = None,
         resolv_conf: Path = Path("/etc/resolv.conf"),
+        sockets: Sockets | None = None,
     ) -> None:
         self._settings = settings or Settings()
         self._node_name, self._node_address, self._clock = node_name, node_address, clock
@@ -77,7 +79,7 @@ class NodeNetwork:
         snapshot = Snapshot(data_dir / "network" / "names.json")
         self._names = Names(self._services, self._slices, snapshot, domain=self._settings.cluster_domain)
         resolvers = NodeResolvers(resolv_conf, ours=self._settings.dns_address)
-        self._dns = DnsServer(self._names.zone, Upstream(resolvers, clock=clock, ids=ids))
+        self._dns = DnsServer(self._names.zone, Upstream(resolvers, clock=clock, ids=ids), sockets)
         self._echoes = Echoes(lambda: self._peers, clock, changed=self._mark_silent)
         self._peers: frozenset[routes.Peer] = frozenset()
         self._dirty_services: set[ServiceKey] = set()

@@ -16,7 +16,7 @@ from iacorch.api.objects import Object
 from iacorch.client.informers import Informers
 from iacorch.controllers import pods
 from iacorch.controllers.actions import NOTHING, Key, Plan
-from iacorch.controllers.node.plan import Observed, plan
+from iacorch.controllers.node.plan import LOST_REASON, Observed, plan
 from iacorch.controllers.node.silence import Hearing, Patience, Silence, Verdict
 from iacorch.controllers.runtime import Watch, own_key
 from iacorch.kit.clock import Clock
@@ -78,16 +78,22 @@ class NodeController:
             await self._clock.sleep(self._patience.tick_seconds)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        """Only an agent takes back the Ready=Unknown that was written here, so it was heard."""
-        if old is None or new is None:
+        """Only an agent takes back the Ready=Unknown that was written here, so it was heard. A node that is found with
+        it was lost to the controller before this one."""
+        if new is None:
             return
-        before, after = objects.condition(old, "Ready"), objects.condition(new, "Ready")
+        before, after = objects.condition(old, "Ready") if old else None, objects.condition(new, "Ready")
+        if old is None and after and (after.get("status"), after.get("reason")) == ("Unknown", LOST_REASON):
+            self._silence.remember_lost(objects.name(new))
         if before and after and before.get("status") == "Unknown" and after.get("status") != "Unknown":
             self._silence.heard(objects.name(new))
 
     def _lease_changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None and objects.namespace(new) == LEASE_NAMESPACE:
-            self._silence.heard(objects.name(new))
+            if old is None:
+                self._silence.appeared(objects.name(new))
+            else:
+                self._silence.heard(objects.name(new))
 
 
 def _node_key(pod: Object) -> Iterable[Key]:

@@ -35,6 +35,8 @@ from iacorch.kit.clock import rfc3339
 UNREACHABLE = "node.kubernetes.io/unreachable"
 NOT_READY = "node.kubernetes.io/not-ready"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+LOST_REASON = "NodeStatusUnknown"
+"""Of Ready=Unknown, when the node is lost and not only held; a controller that starts reads it."""
 _OURS = (UNREACHABLE, NOT_READY, UNSCHEDULABLE)
 _DEFAULT_SECONDS = {
     UNREACHABLE: limits.UNREACHABLE_TOLERATION_SECONDS,
@@ -141,7 +143,7 @@ def _condition(observed: Observed, *, now: datetime) -> tuple[Action, ...] | Non
     node, verdict = observed.node, observed.verdict
     if verdict is Verdict.HEARD:
         return None
-    reason, message = "NodeStatusUnknown", f"The agent has not renewed its lease for {limits.LEASE_LOST_SECONDS:g} s."
+    reason, message = LOST_REASON, f"The agent has not renewed its lease for {limits.LEASE_LOST_SECONDS:g} s."
     if verdict is Verdict.HELD:
         reason = "FleetSilent"
         message += " Too many nodes went silent at once: no pod is moved, as the fault may be on this side."

@@ -67,6 +67,15 @@ class Silence:
         self._heard[node] = self._listened
         self._lost.discard(node)
 
+    def appeared(self, node: str) -> None:
+        """It is known from now on; that it has a lease does not say that it renews it."""
+        self._heard.setdefault(node, self._listened)
+
+    def remember_lost(self, node: str) -> None:
+        """It was lost to the controller before this one, and has not been heard since."""
+        self._heard.setdefault(node, self._listened)
+        self._lost.add(node)
+
     def is_silent(self, node: str) -> bool:
         """Whether it is beyond the patience now; `judge` says what that means."""
         if node in self._lost:

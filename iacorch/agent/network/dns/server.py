@@ -11,11 +11,13 @@ import asyncio
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import cast
 
 from dnslib import QR, RCODE, DNSError, DNSRecord
 
 from iacorch.agent.network.dns.answer import alias_to_follow, answer, sized
+from iacorch.agent.network.dns.sockets import NotKept, Sockets, datagram, stream
 from iacorch.agent.network.dns.upstream import Upstream
 from iacorch.agent.network.dns.zone import Zone
 from iacorch.errors import NetworkFailed
@@ -35,8 +37,8 @@ def parse_question(packet: bytes) -> DNSRecord | None:
 class DnsServer:
     """One server for several addresses."""
 
-    def __init__(self, zone: Zone, upstream: Upstream) -> None:
-        self._zone, self._upstream = zone, upstream
+    def __init__(self, zone: Zone, upstream: Upstream, sockets: Sockets | None = None) -> None:
+        self._zone, self._upstream, self._sockets = zone, upstream, sockets or NotKept()
         self._connections = 0
 
     async def run(self, addresses: Sequence[str], *, port: int = 53, ready: asyncio.Event | None = None) -> None:
@@ -47,11 +49,11 @@ class DnsServer:
         async with Tasks("dns") as tasks:
             try:
                 for address in addresses:
-                    transport, _ = await loop.create_datagram_endpoint(
-                        lambda: _Udp(self, tasks), local_addr=(address, port)
-                    )
+                    udp = self._sockets.get(f"dns-udp-{address}-{port}", partial(datagram, address, port))
+                    transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self, tasks), sock=udp)
                     transports.append(transport)
-                    servers.append(await asyncio.start_server(self._serve_tcp, address, port, backlog=64))
+                    tcp = self._sockets.get(f"dns-tcp-{address}-{port}", partial(stream, address, port))
+                    servers.append(await asyncio.start_server(self._serve_tcp, sock=tcp))
                 if ready is not None:
                     ready.set()
                 await asyncio.get_running_loop().create_future()
