@@ -30,7 +30,8 @@ from iacorch.agent.network.dns.zone import Zone, records_of
 from iacorch.agent.network.services.nft import Frame
 from iacorch.agent.network.services.rules import ServiceRules, service_of
 from iacorch.agent.network.services.table import Table
-from iacorch.agent.network.settings import CLUSTER_NETWORK, SERVICE_NETWORK, Settings
+from iacorch.agent.network.settings import Settings
+from iacorch.api.networks import CLUSTER_NETWORK, SERVICE_NETWORK
 
 Row = tuple[str, float, str, float | None]
 

@@ -28,7 +28,7 @@ from iacorch.agent import join
 from iacorch.agent.journal import Journal
 from iacorch.agent.logs import Logs
 from iacorch.agent.names import ClusterDns
-from iacorch.agent.network.contract import CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN, PodNetwork
+from iacorch.agent.network.contract import PodNetwork
 from iacorch.agent.network.dns.sockets import Sockets
 from iacorch.agent.network.node import NodeNetwork
 from iacorch.agent.node import Machine, NodeKeeper
@@ -40,6 +40,7 @@ from iacorch.agent.reporter import Reporter
 from iacorch.agent.runtime.contract import RuntimeInfo
 from iacorch.agent.runtime.docker import DockerRuntime
 from iacorch.agent.tunnel import Tunnel
+from iacorch.api.networks import CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN
 from iacorch.client.config import Endpoint
 from iacorch.client.contract import Client
 from iacorch.client.http import HttpClient
@@ -172,7 +173,7 @@ async def running(
             address=str(settings.node_address),
             cpu_milli=machine.runtime.cpus * 1000,
             memory_bytes=machine.runtime.memory_bytes,
-            dns=ClusterDns(CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN),
+            dns=ClusterDns(str(CLUSTER_DNS_ADDRESS), CLUSTER_DOMAIN),
             resolv_conf=_text(Path("/etc/resolv.conf")),
             pods_folder=data / "pods",
             client=client,

@@ -23,6 +23,7 @@ from iacorch.agent.references import References
 from iacorch.agent.reporter import Reporter
 from iacorch.agent.runtime.contract import SANDBOX, ContainerState, RuntimeInfo
 from iacorch.agent.runtime.fake import FakeRuntime
+from iacorch.api.networks import CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN
 from iacorch.kit.clock import Clock
 from iacorch.kit.tasks import Tasks
 from iacorch.sim.link import GatedClock, Link
@@ -108,7 +109,7 @@ class SimMachine:
                 address=machine.address,
                 cpu_milli=CPUS * 1000,
                 memory_bytes=MEMORY_BYTES,
-                dns=ClusterDns("10.96.0.10", "cluster.local"),
+                dns=ClusterDns(str(CLUSTER_DNS_ADDRESS), CLUSTER_DOMAIN),
                 resolv_conf="",
                 pods_folder=self._folder / "pods",
                 client=self.link,

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iacorch.api.networks import SERVICE_NETWORK
 from iacorch.errors import Invalid
-from iacorch.server.admission.addresses import NODE_PORTS, SERVICE_NETWORK, Taken, assign
+from iacorch.server.admission.addresses import NODE_PORTS, Taken, assign
 
 NOTHING = Taken(frozenset(), frozenset())
 

@@ -17,10 +17,6 @@ from iacorch.errors import NetworkFailed
 Transport = Literal["TCP", "UDP"]
 PodUID = NewType("PodUID", str)
 
-CLUSTER_DOMAIN = "cluster.local"
-CLUSTER_DNS_ADDRESS = "10.96.0.10"
-"""Every node answers the cluster's names here itself (see `dns/`)."""
-
 
 class NetworkNotReady(NetworkFailed):
     """This node has no pod range yet (`spec.podCIDR`) or its links are not up: the pod waits and is tried again."""

@@ -200,7 +200,12 @@ class NodeNetwork:
 
     async def _follow_peers(self) -> None:
         self._peers_changed = False
-        self._peers = routes.peers(self._nodes.items(), self._node_name)
+        self._peers = routes.peers(
+            self._nodes.items(),
+            self._node_name,
+            network=self._settings.cluster_network,
+            prefix=self._settings.node_prefix,
+        )
         wanted = routes.overlay(self._peers)
         change = routes.difference(await self._blocking(links.overlay_seen), wanted)
         if change:

@@ -76,12 +76,20 @@ def place_of(node: Object | None) -> tuple[IPv4Network | None, IPv4Address | Non
     return (pod_range_of(node), internal_address(node)) if node is not None else (None, None)
 
 
-def peers(nodes: Iterable[Object], node_name: str) -> frozenset[Peer]:
-    """Every other node that has a pod range and an address. Of two that claim one range, the first by name gets it."""
+def peers(nodes: Iterable[Object], node_name: str, *, network: IPv4Network, prefix: int) -> frozenset[Peer]:
+    """Every other node that has an address and one of the ranges that `network` is divided into.
+
+    Of two that claim one range, the first by name gets it; this node's own is nobody else's. What is no such range has
+    no route, whoever wrote it: a wider one would lead everybody's traffic to one node.
+    """
+    everyone = sorted(nodes, key=name)
+    own = {pod_range_of(node) for node in everyone if name(node) == node_name}
     claimed: dict[IPv4Network, Peer] = {}
-    for node in sorted(nodes, key=name):
+    for node in everyone:
         pod_range, address = pod_range_of(node), internal_address(node)
-        if name(node) != node_name and pod_range is not None and address is not None:
+        if name(node) == node_name or pod_range is None or address is None or pod_range in own:
+            continue
+        if pod_range.prefixlen == prefix and pod_range.subnet_of(network):
             claimed.setdefault(pod_range, Peer(name(node), address, pod_range))
     return frozenset(claimed.values())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from iacorch.agent.network.contract import CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN
+from iacorch.api import networks
 
 GATEWAY_LINK = "iac0"
 """Carries the gateway's and the cluster DNS' addresses."""
@@ -21,20 +21,15 @@ TABLE = "iacorch"
 """Our nftables table (family ip). Nobody else writes to it; we write to no other."""
 
 
-CLUSTER_NETWORK = IPv4Network("10.244.0.0/16")
-SERVICE_NETWORK = IPv4Network("10.96.0.0/12")
-DNS_ADDRESS = IPv4Address(CLUSTER_DNS_ADDRESS)
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The cluster's ranges and the tunnel's numbers."""
 
-    cluster_network: IPv4Network = CLUSTER_NETWORK
-    """All nodes' pod ranges are in it."""
-    service_network: IPv4Network = SERVICE_NETWORK
-    dns_address: IPv4Address = DNS_ADDRESS
-    cluster_domain: str = CLUSTER_DOMAIN
+    cluster_network: IPv4Network = networks.CLUSTER_NETWORK
+    node_prefix: int = networks.NODE_PREFIX
+    service_network: IPv4Network = networks.SERVICE_NETWORK
+    dns_address: IPv4Address = networks.CLUSTER_DNS_ADDRESS
+    cluster_domain: str = networks.CLUSTER_DOMAIN
     vxlan_id: int = 26
     vxlan_port: int = 8472
     """Linux's own default. Not IANA's 4789: Docker's overlay networks use that one on the same machines."""

@@ -11,13 +11,11 @@ from ipaddress import IPv4Network
 
 from iacorch.api import objects
 from iacorch.api.catalogue import NODE
+from iacorch.api.networks import CLUSTER_NETWORK, NODE_PREFIX
 from iacorch.api.objects import Object
 from iacorch.client.informers import Informers
 from iacorch.controllers.actions import Action, Key, Patch, Plan, Say
 from iacorch.controllers.runtime import Watch
-
-CLUSTER_NETWORK = IPv4Network("10.244.0.0/16")
-NODE_PREFIX = 24
 
 
 def plan(nodes: Iterable[Object], *, network: IPv4Network = CLUSTER_NETWORK, prefix: int = NODE_PREFIX) -> Plan:

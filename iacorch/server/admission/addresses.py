@@ -16,14 +16,14 @@ from typing import Any, Final
 
 from iacorch.api import objects
 from iacorch.api.catalogue import SERVICE
+from iacorch.api.networks import SERVICE_NETWORK
 from iacorch.api.objects import Object
 from iacorch.errors import Cause, InternalError, Invalid
 from iacorch.kit.ids import Ids
 from iacorch.server.storage import ObjectStore
 
-SERVICE_NETWORK: Final = ipaddress.IPv4Network("10.96.0.0/16")
-"""Where cluster addresses come from; the first 256 are for those who ask for one by name, as the cluster's DNS does."""
 RESERVED_ADDRESSES: Final = 256
+"""The first ones are for those who ask for one by name, as the cluster's DNS does."""
 NODE_PORTS: Final = range(30_000, 32_768)
 _HEADLESS: Final = "None"
 

@@ -11,7 +11,7 @@ from iacorch.agent.network.dns.answer import answer, sized
 from iacorch.agent.network.dns.server import parse_question
 from iacorch.agent.network.dns.upstream import lifetime_seconds, servers_in
 from iacorch.agent.network.dns.zone import Zone, records_of
-from iacorch.agent.network.settings import DNS_ADDRESS
+from iacorch.api.networks import CLUSTER_DNS_ADDRESS as DNS_ADDRESS
 from tests.agent.network.builders import service, slice_of
 
 DOMAIN = "cluster.local"

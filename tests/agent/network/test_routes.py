@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iacorch.agent.network.routes import Change, Overlay, Peer, difference, overlay, peers, pod_range_of, tunnel_mac
+from iacorch.api.networks import CLUSTER_NETWORK, NODE_PREFIX
 
 
 def node(name: str, pod_range: str | None, *addresses: tuple[str, str]) -> dict[str, Any]:
@@ -34,10 +35,18 @@ def at(address: str) -> tuple[str, str]:
             ["b"],
             id="two-claim-one-range",
         ),
+        pytest.param(
+            [node("a", "10.244.0.0/24", at("192.0.2.9")), node("me", "10.244.0.0/24", at("192.0.2.1"))],
+            [],
+            id="mine-claimed-by-another",
+        ),
+        pytest.param([node("b", "0.0.0.0/0", at("192.0.2.2"))], [], id="everything"),
+        pytest.param([node("b", "10.244.0.0/16", at("192.0.2.2"))], [], id="everybodys-ranges"),
+        pytest.param([node("b", "192.168.1.0/24", at("192.0.2.2"))], [], id="not-of-the-pod-network"),
     ],
 )
 def test_peers(nodes: list[dict[str, Any]], wanted: list[str]) -> None:
-    assert [peer.node for peer in sorted(peers(nodes, "me"))] == wanted
+    assert [peer.node for peer in sorted(peers(nodes, "me", network=CLUSTER_NETWORK, prefix=NODE_PREFIX))] == wanted
 
 
 def test_of_several_ranges_the_first_of_ipv4_counts() -> None:

@@ -14,7 +14,7 @@ from iacorch.agent.network.services.flows import Departures, Flow, departures, i
 from iacorch.agent.network.services.nft import Key
 from iacorch.agent.network.services.plan import Backend, Endpoint, Place, Routing, host_port_rules, plan
 from iacorch.agent.network.services.rules import ServiceRules, keys_of, service_of
-from iacorch.agent.network.settings import CLUSTER_NETWORK, SERVICE_NETWORK
+from iacorch.api.networks import CLUSTER_NETWORK, SERVICE_NETWORK
 from tests.agent.network.builders import service, slice_of
 
 VIP = "10.96.1.1"

@@ -13,7 +13,7 @@ from dnslib import QTYPE, RCODE, RR, SOA, A, DNSQuestion, DNSRecord
 from iacorch.agent.network.dns.server import DnsServer
 from iacorch.agent.network.dns.upstream import NodeResolvers, Upstream
 from iacorch.agent.network.dns.zone import Record, Zone
-from iacorch.agent.network.settings import DNS_ADDRESS
+from iacorch.api.networks import CLUSTER_DNS_ADDRESS as DNS_ADDRESS
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SeededIds
 from iacorch.kit.tasks import Tasks
