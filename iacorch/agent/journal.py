@@ -2,12 +2,12 @@
 
 In: pods as they were accepted, with the status that was last reported. Out: the same after a restart of the agent, also
 while the API is away. One small file a pod; a file that cannot be read is put aside, because the API or the runtime
-will tell of its pod again. `pods.py` and the worker call it.
+will tell of its pod again. What the disk refuses is not promised, and `trouble` says so: pods run all the same, but an
+agent that starts again does not know them until the API is there. `pods.py` and the worker call it.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import orjson
@@ -15,6 +15,7 @@ import structlog
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.kit.files import write_whole
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,8 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._written: dict[str, bytes] = {}
+        self.trouble = ""
+        """Why the last write failed; "" when it did not."""
 
     def read(self) -> list[Object]:
         """Every pod on record, in the order of their UIDs."""
@@ -49,12 +52,13 @@ class Journal:
         uid, content = objects.uid(pod), orjson.dumps(pod)
         if self._written.get(uid) == content:
             return
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = self._folder / f"{uid}.json"
-        fresh = file.with_suffix(".new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-            out.write(content)
-        fresh.replace(file)
+        try:
+            write_whole(self._folder / f"{uid}.json", content)
+        except OSError as error:
+            self.trouble = f"{self._folder} cannot be written: {error.strerror}"
+            log.warning("a pod is not in the journal", pod=objects.key(pod), error=str(error))
+            return
+        self.trouble = ""
         self._written[uid] = content
 
     def remove(self, uid: str) -> None:

@@ -1,6 +1,7 @@
 """The Node object of this machine, and the lease that says it is alive.
 
-In: what the machine is (`Machine`), what was asked for it (labels, taints), the state of the pod network. Out: a Node
+In: what the machine is (`Machine`), what was asked for it (labels, taints), the state of the pod network, the
+machine's health. Out: a Node
 that is registered, whose status says what is true and is written only when it changes, and a Lease renewed every
 `limits.LEASE_RENEW_SECONDS`. The composition root runs it. What the objects contain is decided in pure functions.
 
@@ -19,6 +20,7 @@ from typing import Any, Final
 import structlog
 
 from iacorch import __version__
+from iacorch.agent.health import Health
 from iacorch.agent.network.contract import NetworkState
 from iacorch.agent.runtime.contract import RuntimeInfo
 from iacorch.api import objects
@@ -32,6 +34,7 @@ from iacorch.kit.clock import Clock, rfc3339, rfc3339_micro
 from iacorch.kit.tasks import Tasks, keep_running
 
 LEASE_NAMESPACE: Final = "kube-node-lease"
+WELL: Final = Health()
 _PODS: Final = 110
 _RESERVED_MEMORY_BYTES: Final = 100 * 1024 * 1024
 _KUBERNETES: Final = "v1.37.0"
@@ -74,7 +77,9 @@ def new_node(machine: Machine) -> Object:
     }
 
 
-def node_status(machine: Machine, network: NetworkState, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def node_status(
+    machine: Machine, network: NetworkState, previous: Mapping[str, Any], now: datetime, health: Health = WELL
+) -> dict[str, Any]:
     """Equal to `previous` when nothing changed."""
     runtime = machine.runtime
     capacity = {
@@ -85,34 +90,19 @@ def node_status(machine: Machine, network: NetworkState, previous: Mapping[str, 
     }
     left = max(runtime.memory_bytes - _RESERVED_MEMORY_BYTES, 0)
     conditions = [dict(entry) for entry in previous.get("conditions") or ()]
-    for type_, reason, message in (
-        ("MemoryPressure", "AgentHasSufficientMemory", "agent has sufficient memory available"),
-        ("DiskPressure", "AgentHasNoDiskPressure", "agent has no disk pressure"),
-        ("PIDPressure", "AgentHasSufficientPID", "agent has sufficient PID available"),
+    disk_full = ("DiskPressure", "True", "AgentCannotWrite", health.disk)
+    unready = ("Ready", "False", "ContainerRuntimeDown", health.runtime)
+    for type_, value, reason, message in (
+        ("MemoryPressure", "False", "AgentHasSufficientMemory", "agent has sufficient memory available"),
+        disk_full if health.disk else ("DiskPressure", "False", "AgentHasNoDiskPressure", "agent has no disk pressure"),
+        ("PIDPressure", "False", "AgentHasSufficientPID", "agent has sufficient PID available"),
+        ("NetworkUnavailable", "False" if network.ready else "True", network.reason, network.message),
+        # Pods on the node's own network, and those that run, do not need the pod network: the node is ready without it.
+        unready if health.runtime else ("Ready", "True", "AgentReady", "the agent is posting ready status"),
     ):
         conditions = set_condition(
-            conditions, type_, "False", reason=reason, message=message, now=now, lastHeartbeatTime=rfc3339(now)
+            conditions, type_, value, reason=reason, message=message, now=now, lastHeartbeatTime=rfc3339(now)
         )
-    unavailable = "False" if network.ready else "True"
-    conditions = set_condition(
-        conditions,
-        "NetworkUnavailable",
-        unavailable,
-        reason=network.reason,
-        message=network.message,
-        now=now,
-        lastHeartbeatTime=rfc3339(now),
-    )
-    # Pods on the node's own network, and those that run, do not need the pod network: the node is ready without it.
-    conditions = set_condition(
-        conditions,
-        "Ready",
-        "True",
-        reason="AgentReady",
-        message="the agent is posting ready status",
-        now=now,
-        lastHeartbeatTime=rfc3339(now),
-    )
     return {
         **previous,
         "capacity": capacity,
@@ -142,10 +132,17 @@ class NodeKeeper:
     """`run` registers, then keeps status and lease; `registered` is set once the API has the node."""
 
     def __init__(
-        self, client: Client, machine: Machine, clock: Clock, *, network_state: Callable[[], NetworkState]
+        self,
+        client: Client,
+        machine: Machine,
+        clock: Clock,
+        *,
+        network_state: Callable[[], NetworkState],
+        health: Callable[[], Health] = lambda: WELL,
     ) -> None:
         self.registered = asyncio.Event()
-        self._client, self._machine, self._clock, self._network_state = client, machine, clock, network_state
+        self._client, self._machine, self._clock = client, machine, clock
+        self._network_state, self._health = network_state, health
         self._informer = Informer(client, NODE, field_selector=f"metadata.name={machine.name}", clock=clock)
         self._uid = ""
 
@@ -198,7 +195,7 @@ class NodeKeeper:
 
     async def _write_status(self, node: Object) -> None:
         before = objects.status(node)
-        status = node_status(self._machine, self._network_state(), before, self._clock.now())
+        status = node_status(self._machine, self._network_state(), before, self._clock.now(), self._health())
         if status != before:
             patch = {"status": status}
             await self._client.patch(

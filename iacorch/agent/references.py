@@ -1,24 +1,27 @@
 """The config maps and secrets that pods of this node name.
 
 In: (kind, namespace, name). Out: the objects. Read from the API when they are needed: a new pod sees the newest. While
-the API is away, what was read last answers, also after a restart of the agent, from `folder` (0700, on a file
-system in memory where the daemon is told so). The worker calls it.
+the API is away, what was read last answers, also after a restart of the agent, from `folder` (0700). The worker calls
+it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
+import structlog
 
 from iacorch.agent.environment import Sources
 from iacorch.api.catalogue import CONFIG_MAP, SECRET
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client
 from iacorch.errors import ApiError, Forbidden, NotFound
+from iacorch.kit.files import write_whole
+
+log = structlog.get_logger(__name__)
 
 
 class References:
@@ -82,9 +85,8 @@ class References:
         return found
 
     def _write(self, key: tuple[str, str, str], obj: Object) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = self._file(key)
-        fresh = file.with_suffix(".new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-            out.write(orjson.dumps(obj))
-        fresh.replace(file)
+        try:
+            write_whole(self._file(key), orjson.dumps(obj))
+        except OSError as error:
+            # Pods get it all the same; an agent that starts again while the API is away does not have it.
+            log.warning("a reference is not kept", file=str(self._file(key)), error=str(error))

@@ -25,6 +25,7 @@ from typing import Protocol
 import structlog
 
 from iacorch.agent import join
+from iacorch.agent.health import Watching
 from iacorch.agent.journal import Journal
 from iacorch.agent.logs import Logs
 from iacorch.agent.names import ClusterDns
@@ -132,8 +133,11 @@ async def _serve_until_renewed(settings: Settings, clock: Clock) -> None:
     identity = await join.identity(joining, clock)
     if identity.is_new:
         return
+    # What is still to be waited for (Docker, the control plane) is waited for here: systemd must not end an agent that
+    # looks after running containers because the control plane is away.
+    notify("READY=1\nSTATUS=not registered yet")
     async with running(settings, identity.endpoint, clock):
-        notify("READY=1")
+        notify("STATUS=registered")
         while clock.now() < identity.renew_at:
             await clock.sleep(limits.CERTIFICATE_CHECK_SECONDS)
         await join.identity(joining, clock, renew=True)
@@ -186,13 +190,15 @@ async def running(
             clock=clock,
         )
         pods = Pods(node)
-        keeper = NodeKeeper(client, machine, clock, network_state=network.state)
+        health = Watching(runtime, clock, disk_trouble=lambda: node.journal.trouble)
+        keeper = NodeKeeper(client, machine, clock, network_state=network.state, health=health.health)
         logs = Logs(pods, runtime, clock)
         tasks = await stack.enter_async_context(Tasks("agent"))
         tasks.spawn(network.run(), name="network")
         tasks.spawn(pods.run(), name="pods")
         tasks.spawn(reporter.run(), name="reporter")
         tasks.spawn(keeper.run(), name="node")
+        tasks.spawn(health.run(), name="health")
         tasks.spawn(Tunnel(client, clock, {"logs": logs.open}).run(), name="tunnel")
         await keeper.registered.wait()
         yield pods

@@ -135,6 +135,10 @@ RUNTIME_CALL_SECONDS: Final = 120.0
 """A call of the container engine, which may be busy with many containers at once."""
 RUNTIME_RELIST_SECONDS: Final = 60.0
 """How often the engine's list corrects events that were missed."""
+RUNTIME_ASK_SECONDS: Final = 10.0
+"""How often the engine is asked whether it is there, and how long an answer may take."""
+RUNTIME_MISSED_ANSWERS: Final = 2
+"""So many in a row, and the node is not ready. An engine that restarts answers again before."""
 IMAGE_PULL_SECONDS: Final = 1_800.0
 CONTAINER_LOG_BYTES: Final = 10 * 1024 * 1024
 CONTAINER_LOG_FILES: Final = 3

@@ -16,6 +16,7 @@ import pytest
 from iacorch.agent import images, names, node, tunnel
 from iacorch.agent.containers import Inputs, container_spec
 from iacorch.agent.environment import ConfigMissing
+from iacorch.agent.health import Health, Watching
 from iacorch.agent.journal import Journal
 from iacorch.agent.logs import options
 from iacorch.agent.network.contract import NetworkState
@@ -25,7 +26,7 @@ from iacorch.agent.probes import Settings, Tally
 from iacorch.agent.runtime.contract import ImageState, Resources, RuntimeInfo
 from iacorch.agent.runtime.fake import FakeRuntime
 from iacorch.client.tunnel import CREDIT_BYTES, Frame, FrameType, decode
-from iacorch.errors import BadRequest, NotFound
+from iacorch.errors import BadRequest, NotFound, RuntimeFailed
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.tasks import Tasks
 
@@ -191,6 +192,16 @@ def test_the_journal_remembers_and_forgets(tmp_path: Path) -> None:
     assert Journal(tmp_path / "journal").read() == []
 
 
+def test_what_the_disk_refuses_is_said_and_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    journal = Journal(tmp_path / "file" / "journal")  # no folder can be made there, as on a disk that is full
+    journal.put(pod())
+    assert "cannot be written" in journal.trouble
+    (tmp_path / "file").unlink()
+    journal.put(pod())
+    assert (journal.trouble, Journal(tmp_path / "file" / "journal").read()) == ("", [pod()])
+
+
 def test_a_broken_entry_is_put_aside(tmp_path: Path) -> None:
     Journal(tmp_path).put(pod())
     (tmp_path / "v.json").write_bytes(b'{"metadata"')
@@ -211,6 +222,26 @@ def test_the_nodes_status_changes_only_when_something_does() -> None:
     changed = {c["type"] for c in second["conditions"] if c not in first["conditions"]}
     assert changed == {"NetworkUnavailable"}
     assert first["capacity"] == {"cpu": "2", "memory": "4194304Ki", "ephemeral-storage": "10485760Ki", "pods": "110"}
+
+
+def test_a_node_whose_runtime_or_disk_is_not_well_says_so() -> None:
+    network = NetworkState(True, "Ready", "it is")
+    first = node.node_status(MACHINE, network, {}, NOW)
+    ill = node.node_status(MACHINE, network, first, NOW, Health("Docker does not answer", "no space left"))
+    said = {c["type"]: (c["status"], c["message"]) for c in ill["conditions"] if c not in first["conditions"]}
+    assert said == {"Ready": ("False", "Docker does not answer"), "DiskPressure": ("True", "no space left")}
+
+
+async def test_a_runtime_that_misses_two_answers_is_not_well_until_the_next_one() -> None:
+    runtime = FakeRuntime(SystemClock())
+    watching = Watching(runtime, SystemClock(), disk_trouble=lambda: "")
+    seen = []
+    for fails in (True, False, True, True, False):
+        if fails:
+            runtime.fail("info", RuntimeFailed("connection refused", operation="info", subject="engine"))
+        await watching.ask()
+        seen.append(watching.health().runtime)
+    assert seen == ["", "", "", "the container runtime does not answer: connection refused", ""]
 
 
 def test_a_node_that_was_lost_is_ready_again() -> None:

@@ -18,6 +18,7 @@ import structlog
 from iacorch.agent.network import ipam
 from iacorch.agent.network.contract import HostPort
 from iacorch.errors import NetworkFailed
+from iacorch.kit.files import write_whole
 
 log = structlog.get_logger(__name__)
 
@@ -64,10 +65,7 @@ class AttachmentFile:
             "leases": ipam.to_json(attachments.leases),
             "host_ports": {uid: list(ports) for uid, ports in sorted(attachments.host_ports.items())},
         }
-        fresh = self._path.with_suffix(".new")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
-            fresh.replace(self._path)
+            write_whole(self._path, orjson.dumps(data, option=orjson.OPT_INDENT_2))
         except OSError as error:
             raise NetworkFailed(f"cannot write {self._path}: {error}") from error
