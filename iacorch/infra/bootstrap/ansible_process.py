@@ -1,26 +1,39 @@
 """ansible-runner in a process of its own: a job on standard input, events on standard output, one JSON object a line.
 
 ansible-runner forks, and a fork of a process that speaks gRPC (the provider) is broken before it becomes Ansible.
-Started by `runner.run_playbook`, which also reads the lines; SIGTERM cancels. The job carries secrets, so it comes by a
-pipe and not by the arguments. The last line is `{"status", "words"}`.
+Started by `runner.run_playbook`, which also reads the lines; SIGTERM cancels, and it comes when who started it is gone.
+The job carries secrets, so it comes by a pipe and not by the arguments. The last line is `{"status", "words"}`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import ansible_runner
 
 _FIELDS = ("host", "task", "duration", "res", "ignore_errors", "changed", "failures", "dark")
 
 
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def end_with(parent: int) -> None:
+    """Have SIGTERM sent to this process when `parent` is gone: nobody is left who wants its machines configured."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # gone before the kernel could be asked
+        sys.exit("whoever started this is gone")
+
+
 def main() -> None:
     """Run one job."""
+    end_with(int(sys.argv[1]))
     job = json.load(sys.stdin)
     # Whatever else prints must not stand between the events.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as lines:

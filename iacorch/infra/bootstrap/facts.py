@@ -63,6 +63,8 @@ class Facts:
     docker_version: str = ""
     docker_config: Literal["", "ours", "foreign"] = ""
     """Who wrote /etc/docker/daemon.json: nobody, we, or somebody else."""
+    docker_in_use: bool = False
+    """Whether the Docker Engine has containers or networks that are not ours."""
     has_nft: bool = False
     has_iptables: bool = False
     installation: Installation = Installation()
@@ -117,6 +119,7 @@ def parse(text: str, *, asked_between: tuple[float, float] = (0.0, 0.0)) -> Fact
         kernel_features=frozenset(every("feature")),
         docker_version=one.get("docker", ""),
         docker_config=_docker_config(one.get("docker_config", "")),
+        docker_in_use="docker_in_use" in one,
         has_nft="nft" in one,
         has_iptables="iptables" in one,
         installation=Installation(pairs("unit"), pairs("owner"), pairs("bundle")),

@@ -53,6 +53,13 @@ if has dockerd; then say docker "$(dockerd --version 2>/dev/null | sed -n 's/^Do
 if [ -e /etc/docker/daemon.json ]; then
   if grep -q 'iacorch.dev/managed=true' /etc/docker/daemon.json; then say docker_config ours; else say docker_config foreign; fi
 fi
+# An Engine without settings may still be somebody's: what they have on it lives by Docker's own defaults.
+if [ ! -e /etc/docker/daemon.json ] && has docker && timeout 20 docker version >/dev/null 2>&1; then
+  ours=$(docker ps -aq --filter label=iacorch.dev/node | sort)
+  if [ "$(docker ps -aq | sort)" != "$ours" ] || [ -n "$(docker network ls -q --filter type=custom)" ]; then
+    say docker_in_use 1
+  fi
+fi
 has nft && say nft 1
 has iptables && say iptables 1
 

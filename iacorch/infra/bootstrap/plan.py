@@ -113,7 +113,7 @@ def plan_node(facts: Facts, config: NodeConfig, *, host: str) -> Plan | tuple[Re
         variables={
             "docker_packages": _docker_packages(facts),
             # Somebody else's settings of their Docker Engine stay theirs.
-            "docker_config": {} if facts.docker_config == "foreign" else dict(_DOCKER_CONFIG),
+            "docker_config": {} if facts.docker_config == "foreign" or facts.docker_in_use else dict(_DOCKER_CONFIG),
         },
     )
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal
 from urllib.parse import quote
 
-from iacorch.infra.bootstrap import files, sources
+from iacorch.infra.bootstrap import files, private, sources
 from iacorch.infra.bootstrap.bundle import Bundle
 from iacorch.infra.bootstrap.errors import HostFailure, PlaybookFailed
 from iacorch.infra.bootstrap.files import File, files_of
@@ -125,9 +125,8 @@ async def run_playbook(
     With `check` nothing is changed, and the result says what would be.
     """
     collector = Collector(listener, check=check)
-    # Ansible's control sockets and scratch files may still be going when the directory does.
-    with tempfile.TemporaryDirectory(prefix="iacorch-ansible-", ignore_cleanup_errors=True) as directory:
-        job = _job(playbook, hosts, Path(directory), timeout_seconds)
+    with private.folder() as directory:
+        job = _job(playbook, hosts, directory, timeout_seconds)
         if check:
             job["cmdline"] = "--check --diff"
         with tempfile.TemporaryFile() as stderr:
@@ -243,7 +242,7 @@ def _job(playbook: Playbook, hosts: Sequence[HostRun], directory: Path, timeout_
         "project_dir": str(sources.directory("playbooks")),
         "playbook": f"{playbook}.yml",
         "inventory": inventory(hosts, directory),
-        "envvars": _environment(directory, forks=len(hosts)),
+        "envvars": environment(directory, forks=len(hosts)),
         "settings": {"job_timeout": int(timeout_seconds), "suppress_ansible_output": True},
     }
 
@@ -254,11 +253,14 @@ async def _run(job: Mapping[str, Any], collector: Collector, timeout_seconds: fl
         sys.executable,
         "-m",
         "iacorch.infra.bootstrap.ansible_process",
+        str(os.getpid()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=stderr,
         limit=limits.PLAYBOOK_EVENT_BYTES,
         start_new_session=True,
+        # What this process inherited says to the engine's next run that it is not over; so it is not before Ansible is.
+        close_fds=False,
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -292,13 +294,14 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-def _environment(directory: Path, *, forks: int) -> dict[str, str]:
+def environment(directory: Path, *, forks: int) -> dict[str, str]:
     """Ansible's settings: nothing from the user's own files, few round trips."""
     return {
         "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOME": str(directory / "home"),
         "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
-        "ANSIBLE_REMOTE_TEMP": "/tmp/.iacorch-ansible",
+        # In the home of the user who logs in: what root unpacks and runs must not be where others may put it first.
+        "ANSIBLE_REMOTE_TEMP": "~/.iacorch-ansible",
         "ANSIBLE_ROLES_PATH": str(sources.directory("playbooks") / "roles"),
         "ANSIBLE_PIPELINING": "true",
         "ANSIBLE_GATHERING": "explicit",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from iacorch.errors import BootstrapError
+from iacorch.infra.bootstrap import private
 from iacorch.infra.bootstrap.errors import (
     HostError,
     HostKeyChanged,
@@ -24,6 +24,7 @@ from iacorch.infra.bootstrap.errors import (
     NotPrivileged,
     RemoteFailed,
 )
+from iacorch.infra.bootstrap.private import write_private
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 
@@ -137,6 +138,7 @@ class SshSession:
             *options(self.target, self.directory),
             "-l",
             self.target.user,
+            "--",  # a host is a host, whatever it begins with
             self.target.host,
             _AS_ROOT,
             stdin=asyncio.subprocess.PIPE,
@@ -174,15 +176,13 @@ async def session(target: SshTarget) -> AsyncIterator[SshSession]:
         raise BootstrapError(
             "there is no ssh on this machine to enter others with", hint="apt-get install openssh-client"
         )
-    # A socket's path may have 107 bytes: keep the directory short and out of long TMPDIRs.
-    directory = Path(tempfile.mkdtemp(prefix="iac-", dir="/tmp"))
-    try:
+    with private.folder() as directory:
         write_private(directory / "key", target.private_key.rstrip("\n") + "\n")
         write_private(directory / "known_hosts", target.host_keys.strip() + "\n" if target.host_keys.strip() else "")
-        yield SshSession(target, directory)
-    finally:
-        await _close(target, directory)
-        shutil.rmtree(directory, ignore_errors=True)
+        try:
+            yield SshSession(target, directory)
+        finally:
+            await _close(target, directory)
 
 
 async def wait_reachable(
@@ -209,14 +209,8 @@ async def wait_reachable(
         await clock.sleep(limits.SSH_PAUSE_SECONDS)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
-
-
 async def _close(target: SshTarget, directory: Path) -> None:
-    """End the shared connection, if there is one."""
+    """End the shared connection, if there is one. One that does not end goes by itself after `ControlPersist`."""
     if not (directory / "cm").exists():
         return
     process = await asyncio.create_subprocess_exec(
@@ -224,8 +218,16 @@ async def _close(target: SshTarget, directory: Path) -> None:
         *options(target, directory),
         "-O",
         "exit",
+        "--",
         target.host,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    await process.wait()
+    try:
+        async with asyncio.timeout(limits.SSH_CONNECT_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        pass
+    finally:
+        if process.returncode is None:
+            process.kill()

@@ -31,6 +31,7 @@ address=10.0.0.5
 feature=overlay
 docker=20.10.24+dfsg1
 docker_config=foreign
+docker_in_use=1
 nft=1
 unit=iacorch-agent active
 owner=iacorch-agent abc
@@ -47,6 +48,7 @@ def test_an_answer_is_read_field_by_field() -> None:
     assert facts.free_bytes == {"/opt": 10240, "/var/lib": 20480}
     assert facts.ports == {("tcp", 0x1A2B), ("udp", 8440)}
     assert (facts.docker_version, facts.docker_config) == ("20.10.24+dfsg1", "foreign")
+    assert facts.docker_in_use
     assert (facts.has_nft, facts.has_iptables, facts.systemd, facts.apt) == (True, False, True, False)
     assert facts.installation.active("iacorch-agent")
     assert facts.installation.owners == {"iacorch-agent": "abc"}

@@ -105,6 +105,7 @@ def test_only_what_is_missing_is_installed() -> None:
 
 def test_settings_that_somebody_else_gave_their_engine_stay() -> None:
     assert node(replace(MACHINE, docker_config="foreign")).variables["docker_config"] == {}
+    assert node(replace(MACHINE, docker_version="20.10", docker_in_use=True)).variables["docker_config"] == {}
     assert node(replace(MACHINE, docker_config="ours")).variables["docker_config"]["live-restore"] is True
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from iacorch.infra.bootstrap.runner import Collector, HostRun, Progress, failure_words, hint_for, inventory
+from iacorch.infra.bootstrap.runner import Collector, HostRun, Progress, environment, failure_words, hint_for, inventory
 from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
 
 
@@ -79,3 +79,7 @@ def test_the_inventory_groups_machines_by_role() -> None:
     assert (host["ansible_host"], host["ansible_port"], host["iacorch_unit"]) == ("10.0.0.5", 2222, "iacorchd")
     assert host["iacorch_files_archive"] == "/job/cp.tar"
     assert "BatchMode=yes" in host["ansible_ssh_common_args"]
+
+
+def test_what_root_runs_is_not_unpacked_where_others_may_be_first(tmp_path: Path) -> None:
+    assert environment(tmp_path, forks=1)["ANSIBLE_REMOTE_TEMP"].startswith("~/")

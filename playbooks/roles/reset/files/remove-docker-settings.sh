@@ -1,0 +1,8 @@
+# Takes away Docker's settings if they are ours: with them a container of anybody else would have no network.
+settings=/etc/docker/daemon.json
+if grep -qs 'iacorch.dev/managed=true' "$settings"; then
+  rm -f "$settings" && echo "removed $settings"
+  # In its own time: nothing on this machine waits for it.
+  systemctl --no-block try-restart docker.service
+fi
+exit 0
