@@ -181,7 +181,7 @@ def _run(view: View) -> Iterator[_Move]:
         yield _Move("containers need a network", AttachNetwork(sandbox.id, sandbox.pid))
     for state in view.running:
         if state.sandbox_id != sandbox.id:
-            yield _Move("its sandbox is gone", KillContainer(state.id))
+            yield from _kill_once(view, state)
     may_begin_apps = True
     for place, container in view.containers:
         if place is Place.APP:
@@ -197,9 +197,19 @@ def _run(view: View) -> Iterator[_Move]:
     yield from _forget_old(view)
 
 
-def _new_sandbox(view: View) -> Iterator[_Move]:
-    for state in view.running:
+def _kill_once(view: View, state: ContainerState) -> Iterator[_Move]:
+    """A process that the kernel does not let go of yet is killed again when `_overdue` says so, not at every look."""
+    stopping = view.observed.stopping.get(state.id)
+    if stopping is None or not stopping.is_killed:
         yield _Move("its sandbox is gone", KillContainer(state.id))
+
+
+def _new_sandbox(view: View) -> Iterator[_Move]:
+    if view.running:
+        for state in view.running:
+            yield from _kill_once(view, state)
+        yield _Move("waiting for containers to end")
+        return
     for old in view.sandboxes:
         # Its name and its network must be free. The attempt's number lives on in `attempt + 1`.
         if old is not view.sandboxes[-1]:

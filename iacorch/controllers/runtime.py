@@ -28,7 +28,7 @@ from iacorch.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbid
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.queue import WorkQueue
-from iacorch.kit.tasks import Tasks, keep_running
+from iacorch.kit.tasks import Tasks, failure_of, keep_running
 
 log = structlog.get_logger(__name__)
 
@@ -127,14 +127,12 @@ class Runner:
     async def _work(self) -> None:
         while True:
             key = await self.queue.get()
-            finished = False
             try:
-                await self._pass(key)
-                finished = True
-            finally:
-                # An unexpected error ends this worker, which `keep_running` logs and restarts; the key is not lost.
-                if not finished:
+                # An unexpected error is this key's alone: the worker goes on with the others at once.
+                name = f"{self.controller.name} {'/'.join(key)}"
+                if await failure_of(self._pass(key), name=name) is not None:
                     self.queue.retry(key)
+            finally:
                 self.queue.done(key)
 
     async def _pass(self, key: Key) -> None:

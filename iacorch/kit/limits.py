@@ -80,6 +80,8 @@ INFORMER_WATCH_SECONDS: Final = 300.0
 
 # Docker Engine, as a deployment target
 DOCKER_CONNECT_SECONDS: Final = 5.0
+DOCKER_SILENCE_SECONDS: Final = 1_200.0
+"""How long the engine may say nothing within a call: a step of a build prints nothing until it is done."""
 DOCKER_HEALTH_POLL_SECONDS: Final = 0.25
 """How often a container that is waited for (`wait`) is asked for its health; the engine has no call that blocks."""
 IMAGE_LOAD_SECONDS: Final = 600.0

@@ -72,6 +72,7 @@ def seen(*containers: ContainerState, **fields: Any) -> Observed:
     return Observed(**{**defaults, **fields})
 
 
+KILLED = Stopping(NOW + timedelta(seconds=5), is_killed=True)
 BARE = Observed(host_ip="192.0.2.1")
 INIT: dict[str, Any] = {"initContainers": [{"name": "init", "image": "app:1"}]}
 SIDECAR: dict[str, Any] = {"initContainers": [{"name": "init", "image": "app:1", "restartPolicy": "Always"}]}
@@ -166,6 +167,24 @@ PROBED: dict[str, Any] = {
             seen(running(), stopping={"app-0": Stopping(NOW)}),
             KillContainer("app-0"),
             id="it did not stop in time",
+        ),
+        pytest.param(
+            pod(),
+            replace(seen(running()), containers=(running(),)),
+            KillContainer("app-0"),
+            id="its sandbox is gone",
+        ),
+        pytest.param(
+            pod(),
+            replace(seen(running(), stopping={"app-0": KILLED}), containers=(running(),)),
+            None,
+            id="killed already, and the kernel takes its time",
+        ),
+        pytest.param(
+            pod(),
+            replace(seen(running(), stopping={"app-0": Stopping(ago(1), is_killed=True)}), containers=(running(),)),
+            KillContainer("app-0"),
+            id="killed a while ago, and again",
         ),
         pytest.param(
             pod(), seen(exited(), exited(attempt=1), running(attempt=2)), RemoveContainer("app-0"), id="old attempts go"

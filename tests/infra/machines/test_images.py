@@ -46,6 +46,12 @@ def test_a_missing_program_is_named() -> None:
         run(["no-such-program"])
 
 
+def test_a_command_that_says_nothing_and_does_not_end_is_ended() -> None:
+    # What it started holds the output open as well, and goes with it.
+    with pytest.raises(ImageFailed, match="took longer"):
+        run(["sh", "-c", "sleep 600 & wait"], timeout_seconds=0.2)
+
+
 def test_a_failure_carries_the_last_lines() -> None:
     with pytest.raises(ImageFailed, match=r"exit code 3:\n  seen"):
         run(["sh", "-c", "echo seen; exit 3"])

@@ -30,7 +30,9 @@ CONFLICT: Final = 409
 
 def connect(host: str | None) -> aiodocker.Docker:
     """A client for `host` (as in DOCKER_HOST), or for the engine that Docker's own command would use."""
-    timeout = aiohttp.ClientTimeout(total=None, connect=limits.DOCKER_CONNECT_SECONDS)
+    timeout = aiohttp.ClientTimeout(
+        total=None, connect=limits.DOCKER_CONNECT_SECONDS, sock_read=limits.DOCKER_SILENCE_SECONDS
+    )
     try:
         return aiodocker.Docker(url=host, timeout=timeout)
     except (AssertionError, ValueError, OSError) as error:

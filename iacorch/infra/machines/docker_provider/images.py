@@ -51,7 +51,11 @@ class RemoteImages:
         return await self.create("", inputs)
 
     async def delete(self, id: str, state: Properties) -> None:
-        if not state.get("keepLocally"):
+        if state.get("keepLocally"):
+            return
+        found = await _inspect(self._docker, state["name"])
+        # A replacement was made first and may have the tag by now: then there is nothing left of this one to remove.
+        if found is not None and found["Id"] == state.get("imageId", found["Id"]):
             await _remove(self._docker, state["name"], force=bool(state.get("forceRemove")))
 
 

@@ -7,8 +7,11 @@ a Docker Engine is. Everything else in this package talks to the Engine's API.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import IO
 
 from iacorch.errors import IacorchError
@@ -54,25 +57,45 @@ def run(
             text=True,
             errors="replace",
             env=environment,
+            start_new_session=True,  # so that all that it starts can be ended with it
         )
     except FileNotFoundError as error:
         raise ImageFailed(f"{command[0]} is not installed", hint="`make up` installs what it needs") from error
     lines: list[str] = []
-    with process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            if on_line is not None and lines[-1]:
-                on_line(lines[-1])
-        try:
-            code = process.wait(timeout=timeout_seconds)
-        except subprocess.TimeoutExpired as error:
-            process.kill()
-            raise ImageFailed(f"{' '.join(command[:3])} took longer than {timeout_seconds:.0f} s") from error
+    took_too_long = threading.Event()
+
+    def end() -> None:
+        took_too_long.set()
+        _kill(process)
+
+    timer = threading.Timer(timeout_seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                if on_line is not None and lines[-1]:
+                    on_line(lines[-1])
+            code = process.wait()
+    except BaseException:
+        _kill(process)
+        raise
+    finally:
+        timer.cancel()
+    if took_too_long.is_set():
+        raise ImageFailed(f"{' '.join(command[:3])} took longer than {timeout_seconds:g} s")
     if code != 0:
         tail = "\n  ".join(lines[-8:])
         raise ImageFailed(f"{' '.join(command[:3])} failed with exit code {code}:\n  {tail}")
     return "\n".join(lines).strip()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _has_buildx() -> bool:
