@@ -15,7 +15,7 @@ import click
 
 from iacorch.cli.progress import JsonProgress, PlainProgress, Progress, RichProgress
 from iacorch.cli.target import Target, with_target
-from iacorch.errors import ConfigError
+from iacorch.errors import ConfigError, EngineError
 from iacorch.infra.engine.contract import Deployer, Listener, Options, Result, StackRef
 
 Work = Callable[[Deployer, StackRef, Options, Listener], Awaitable[Result]]
@@ -26,6 +26,9 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         [
             click.option("-p", "--parallel", type=click.IntRange(1, 1024), default=16, help="Steps at a time."),
             click.option("-t", "--target", "targets", multiple=True, help="URN to work on; `*` matches. Repeatable."),
+            click.option("--exclude", "excludes", multiple=True, help="URN to leave alone; `*` matches. Repeatable."),
+            click.option("--exclude-dependents", is_flag=True, help="Leave alone what needs an excluded one, too."),
+            click.option("--expect-no-changes", is_flag=True, help="Fail if there is anything to change."),
             click.option("--target-dependents", is_flag=True, help="Also what needs a target."),
             click.option("-r", "--refresh", "refresh_first", is_flag=True, help="Refresh the state first."),
             click.option("-m", "--message", default="", help="Kept in the history."),
@@ -83,7 +86,7 @@ def destroy(target: Target, yes: bool, preview_only: bool, **arguments: Any) -> 
 
 def _deploy(
     target: Target, title: str, work: Work, look: Work | None, *, yes: bool, as_json: bool, show_secrets: bool,
-    targets: tuple[str, ...], preview_only: bool = False, **arguments: Any,
+    expect_no_changes: bool, targets: tuple[str, ...], preview_only: bool = False, **arguments: Any,
 ) -> None:  # fmt: skip
     ref, deployer = target.ref(), target.deployer()
     options = Options(targets=targets, preview_only=preview_only, **arguments)
@@ -92,6 +95,8 @@ def _deploy(
         with _progress(as_json, name, f"{ref.stack} ({deployer.name})", debug=target.debug) as progress:
             result = asyncio.run(_call(what, deployer, ref, options, progress.hear))
             progress.finish(result, show_secrets=show_secrets)
+        if expect_no_changes and result.changed:
+            raise EngineError(f"{name}: no changes were expected, and there are some", hint="they are listed above")
         return result
 
     if look is not None and not yes:

@@ -24,11 +24,12 @@ _SIGNS: Final = {
     Op.UPDATE: ("~", "yellow", "updated"),
     Op.REPLACE: ("±", "magenta", "replaced"),
     Op.DELETE: ("-", "red", "deleted"),
+    Op.IMPORT: ("=", "green", "imported"),
     Op.READ: (">", "cyan", "read"),
     Op.REFRESH: (">", "cyan", "read"),
     Op.SAME: (" ", "white", "unchanged"),
 }
-_MAKING: Final = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE)
+_MAKING: Final = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE, Op.IMPORT)
 _SHOWN: Final = 6
 
 

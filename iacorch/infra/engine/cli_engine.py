@@ -46,6 +46,8 @@ _OPS: Final = {
     "delete": Op.DELETE,
     "replace": Op.REPLACE,
     "create-replacement": Op.REPLACE,
+    "import": Op.IMPORT,
+    "import-replacement": Op.IMPORT,
     "read": Op.READ,
     "refresh": Op.REFRESH,
 }
@@ -153,6 +155,8 @@ class PulumiCli:
                 "parallel": options.parallel,
                 "target": list(options.targets) or None,
                 "target_dependents": options.target_dependents or None,
+                "exclude": list(options.excludes) or None,
+                "exclude_dependents": options.exclude_dependents or None,
                 "on_event": translator.hear,
                 "color": "never",
             }

@@ -22,6 +22,7 @@ class Op(StrEnum):
     UPDATE = "update"
     REPLACE = "replace"
     DELETE = "delete"
+    IMPORT = "import"
     READ = "read"
     REFRESH = "refresh"
 
@@ -44,11 +45,13 @@ class StackRef:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. `targets` are URNs (`*` matches within a URN); empty means everything."""
+    """How to run. `targets` and `excludes` are URNs (`*` matches within a URN); no targets means everything."""
 
     parallel: int = 16
     targets: tuple[str, ...] = ()
     target_dependents: bool = False
+    excludes: tuple[str, ...] = ()
+    exclude_dependents: bool = False
     refresh_first: bool = False
     preview_only: bool = False
     message: str = ""

@@ -126,12 +126,7 @@ async def test_the_same_name_twice(world: World) -> None:
 @pytest.mark.parametrize(
     ("program", "feature"),
     [
-        pytest.param('Thing("a", opts=Opts(aliases=[pulumi.Alias(name="b")]))', "aliases", id="aliases"),
-        pytest.param('Thing("a", opts=Opts(import_="x"))', "import_", id="import"),
-        pytest.param('Thing("a", opts=Opts(deleted_with=Thing("b")))', "DeletedWith", id="deleted_with"),
         pytest.param('Thing("a", text=pulumi.StringAsset("x"))', "assets", id="assets"),
-        pytest.param('Thing("a", opts=Opts(id="x"))', "get", id="get"),
-        pytest.param('pulumi.StackReference("organization/other/dev")', "get|stack references", id="stack reference"),
         pytest.param('Thing("a", opts=Opts(plugin_download_url="http://x"))', "plugin_download_url", id="download"),
     ],
 )

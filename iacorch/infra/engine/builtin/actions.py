@@ -6,6 +6,7 @@ is done here; whose turn it is, is `deployment.py`'s matter.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from iacorch.errors import EngineError
@@ -119,31 +120,35 @@ class Actions:
     ) -> Resource:
         if not first:
             return await self.create(goal, operations, Op.REPLACE, changes, kept=old)
-        for dependent in reversed(await self._replaced_with(old)):
+        dependents = await self._replaced_with(old)
+        doomed = {old.urn, *(dependent.urn for dependent in dependents)}
+        for dependent in reversed(dependents):
             if dependent.protect:
                 raise Protected(
                     f"{dependent.urn} must be replaced with {old.urn}, and it is protected",
                     hint="remove `protect` in the program, run up, then change it",
                 )
-            await self._delete_for_replacement(dependent)
-        condemned = await self._delete_for_replacement(old)
+            await self._delete_for_replacement(dependent, doomed)
+        condemned = await self._delete_for_replacement(old, doomed)
         return await self.create(goal, operations, Op.REPLACE, changes, old=condemned)
 
-    async def _delete_for_replacement(self, old: Resource) -> Resource:
+    async def _delete_for_replacement(self, old: Resource, doomed: Collection[str]) -> Resource:
         """Delete what comes back later in this run; until then it is in the state as pending replacement."""
         if old.pending_replacement:
             return old
         async with self._execution.step(old, Op.DELETE, (), counted=False):
-            await self.delete_outside(old)
+            await self.delete_outside(old, doomed)
             condemned = replace(old, pending_replacement=True)
             self._recorder.change_old(old, condemned)
             await self._recorder.commit()
         return condemned
 
-    async def delete_outside(self, old: Resource) -> None:
-        """Ask the provider to delete; noted before, not recorded after."""
+    async def delete_outside(self, old: Resource, doomed: Collection[str]) -> None:
+        """Ask the provider to delete; noted before, not recorded after. `doomed` are URNs that go in the same run."""
         if not old.custom or old.external or old.retain_on_delete or old.is_provider or self._preview:
             return
+        if old.deleted_with in doomed:
+            return  # it goes with that one
         plugin = await self._providers.serving(old.provider)
         ticket = self._recorder.begin("deleting", old)
         await self._recorder.commit()

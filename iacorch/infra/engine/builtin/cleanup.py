@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from iacorch.infra.engine.builtin import steps, urn, wire
+from iacorch.infra.engine.builtin import steps, wire
 from iacorch.infra.engine.builtin.deployment import Deployment
 from iacorch.infra.engine.builtin.plugins import HalfMade, Read
 from iacorch.infra.engine.builtin.state import Pending, Resource
@@ -112,7 +112,7 @@ async def refresh(deployment: Deployment) -> None:
         and not r.external
         and not r.delete
         and not r.pending_replacement
-        and (not deployment.options.targets or urn.matches(r.urn, deployment.options.targets))
+        and deployment.scope.names(r.urn)
     ]
     gone: set[str] = set()
     await deployment.execution.together([_refresh(deployment, resource, gone) for resource in chosen])
@@ -155,23 +155,24 @@ async def _report(deployment: Deployment, old: Resource, op: Op, changes: tuple[
 async def delete_unwanted(deployment: Deployment) -> None:
     """After the program: delete what it did not register, and what its replacements left."""
     forget_interrupted(deployment)
-    targets = deployment.options.targets
-    doomed: list[Resource] = []
-    for old in deployment.recorder.old():
-        if targets and not urn.matches(old.urn, targets) and not (old.delete and old.urn in deployment.seen):
-            continue
-        doomed.append(old)
-    if targets:
-        doomed = _closed(deployment, doomed)
-    await delete_all(deployment, doomed)
+    scope = deployment.scope
+    everything = deployment.recorder.old()
+    kept = scope.kept(everything)
+    doomed = [
+        old
+        for old in everything
+        if (scope.names(old.urn) and old.urn not in kept) or (old.delete and old.urn in deployment.seen)
+    ]
+    await delete_all(deployment, _closed(deployment, doomed) if scope.targets else doomed)
 
 
 async def destroy(deployment: Deployment) -> None:
     """Delete everything, or the targets with what needs them."""
     everything = deployment.recorder.old()
-    targets = deployment.options.targets
-    chosen = [r for r in everything if not targets or urn.matches(r.urn, targets)]
-    await delete_all(deployment, _closed(deployment, chosen) if targets else chosen)
+    scope = deployment.scope
+    kept = scope.kept(everything)
+    chosen = [r for r in everything if scope.names(r.urn) and r.urn not in kept]
+    await delete_all(deployment, _closed(deployment, chosen) if scope.targets else chosen)
 
 
 def _closed(deployment: Deployment, chosen: Sequence[Resource]) -> list[Resource]:
@@ -179,7 +180,7 @@ def _closed(deployment: Deployment, chosen: Sequence[Resource]) -> list[Resource
     everything = deployment.recorder.old()
     urns = {r.urn for r in chosen}
     more = steps.dependents(everything, urns)
-    if more and not deployment.options.target_dependents:
+    if more and not deployment.scope.target_dependents:
         raise ResourceFailed(
             f"it cannot be deleted alone: {more[0].urn} needs it",
             urn=next(iter(sorted(urns & more[0].needs())), ""),
@@ -197,28 +198,33 @@ async def delete_all(deployment: Deployment, doomed: Sequence[Resource]) -> None
         raise Protected(f"protected, so not deleted: {names}", hint="remove `protect` in the program and run up first")
     order = steps.deletion_order(doomed)
     over = [asyncio.Event() for _ in order]
+    urns = frozenset(r.urn for r in doomed if not r.delete)
     await deployment.execution.together(
         [
-            _delete(deployment, resource, over[at], [over[i] for i in sorted(before)])
+            _delete(deployment, resource, urns, over[at], [over[i] for i in sorted(before)])
             for at, (resource, before) in enumerate(order)
         ]
     )
 
 
 async def _delete(
-    deployment: Deployment, resource: Resource, over: asyncio.Event, before: Sequence[asyncio.Event]
+    deployment: Deployment,
+    resource: Resource,
+    doomed: frozenset[str],
+    over: asyncio.Event,
+    before: Sequence[asyncio.Event],
 ) -> None:
     """Delete one resource once those that need it are over; after a failure anywhere, no step begins."""
     try:
         for earlier in before:
             await earlier.wait()
-        if resource.pending_replacement:
-            # It is gone already; only the state still names it.
+        if resource.pending_replacement or resource.external:
+            # It is gone already, or somebody else's; only the state still names it.
             deployment.recorder.change_old(resource, None)
             await deployment.recorder.commit()
             return
         async with deployment.execution.step(resource, Op.DELETE, (), counted=_counted(deployment, resource)):
-            await deployment.actions.delete_outside(resource)
+            await deployment.actions.delete_outside(resource, doomed)
             deployment.recorder.change_old(resource, None)
             await deployment.recorder.commit()
     finally:

@@ -10,18 +10,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
-from iacorch.infra.engine.builtin import steps, urn, wire
+from iacorch.infra.engine.builtin import aliases, steps, urn, wire
 from iacorch.infra.engine.builtin.actions import Actions
 from iacorch.infra.engine.builtin.execution import Execution
+from iacorch.infra.engine.builtin.existing import Existing
 from iacorch.infra.engine.builtin.providers import Operations, Providers, default_name, with_version
 from iacorch.infra.engine.builtin.recorder import Recorder
+from iacorch.infra.engine.builtin.scope import Scope
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.steps import Diff, Registration
 from iacorch.infra.engine.builtin.wire import Props
 from iacorch.infra.engine.contract import Change, Op, Options
-from iacorch.infra.engine.errors import Protected, ResourceFailed, Unsupported
+from iacorch.infra.engine.errors import Protected, ResourceFailed
 from iacorch.kit.ids import Ids
+
+#: What other engines note of a resource and is true for one run only.
+_PASSING: Final = ("sourcePosition", "stackTrace", "aliases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,12 @@ class Deployment:
         self.seen: set[str] = set()
         self.interrupted: dict[str, tuple[int, Resource]] = {}
         self.actions = Actions(execution, recorder, providers, self.seen, preview=preview)
+        self.existing = Existing(execution, recorder, preview=preview)
+        self.scope = Scope.of(options)
         self._ids, self._config, self._secret_keys = ids, config, secret_keys
         self._defaults: dict[tuple[str, str], str] = {}
         self._default_lock = asyncio.Lock()
+        self._former: dict[str, str] = {}
         self._skipped: set[str] = set()
         self._untouched: set[str] = set()
 
@@ -61,10 +70,9 @@ class Deployment:
         if wanted.urn in self.seen:
             raise ResourceFailed("another resource of the same type and name is registered already", urn=wanted.urn)
         self.seen.add(wanted.urn)
-        old = self.recorder.find_old(wanted.urn)
-        if old is not None and old.external:
-            raise Unsupported("taking over a resource that another program owns", where=wanted.urn)
-        if not self._targeted(wanted):
+        old = self._old(wanted)
+        in_ = self.seen - self._untouched - {wanted.urn}
+        if not self.scope.has(wanted.urn, wanted.type, _needs(wanted), in_=in_, out=self._untouched):
             return await self._leave(wanted, old)
         if missing := [needed for needed in _needs(wanted) if needed in self._skipped]:
             raise ResourceFailed(
@@ -74,6 +82,13 @@ class Deployment:
             )
         operations = await self._operations(wanted)
         seed = self._ids.token(32)
+        if wanted.import_id and operations is not None and (old is None or old.id != wanted.import_id or old.external):
+            goal = self._goal(wanted, None, wanted.inputs)
+            return Registered(await self.existing.take(wanted, goal, operations, old, seed))
+        if old is not None and old.external:
+            # It was only looked at; the program now wants one of its own.
+            self.recorder.change_old(old, None)
+            old = None
         before = self._inputs_before(wanted.urn, old)
         given = steps.keep_ignored(wanted.inputs, before, wanted.ignore_changes) if old is not None else wanted.inputs
         inputs = given if operations is None else await operations.check(wanted.urn, before, given, seed)
@@ -103,7 +118,33 @@ class Deployment:
                 assert old is not None
                 return await self.actions.same(old, goal)
 
+    async def read(self, wanted: Resource) -> Resource:
+        """Look at a resource of somebody else's."""
+        self.execution.go_on()
+        return await self.execution.apart(self._read(wanted))
+
+    async def _read(self, wanted: Resource) -> Resource:
+        if wanted.urn in self.seen:
+            raise ResourceFailed("another resource of the same type and name is registered already", urn=wanted.urn)
+        self.seen.add(wanted.urn)
+        operations = await self.providers.serving(wanted.provider)
+        return await self.existing.look(wanted, operations, self.recorder.find_old(wanted.urn))
+
     # What to ask before deciding
+
+    def _old(self, wanted: Registration) -> Resource | None:
+        """The resource in the state, under its URN or a former one."""
+        if (old := self.recorder.find_old(wanted.urn)) is not None:
+            return old
+        former = aliases.candidates(
+            wanted.urn, wanted.parent, wanted.aliases, stack=self.stack, project=self.project,
+            parent_was=self._former.get(wanted.parent, ""),
+        )  # fmt: skip
+        for candidate in former:
+            if candidate not in self.seen and (old := self.recorder.find_old(candidate)) is not None:
+                self._former[wanted.urn] = candidate
+                return old
+        return None
 
     def _inputs_before(self, urn_: str, old: Resource | None) -> Props:
         """What the inputs were: of the resource, or of a create that was cut short, so that names it drew are kept."""
@@ -169,19 +210,6 @@ class Deployment:
             self._defaults[package, version] = reference
             return reference
 
-    # Targets
-
-    def _targeted(self, wanted: Registration) -> bool:
-        if not self.options.targets or wanted.type == urn.STACK_TYPE or urn.is_provider(wanted.type):
-            return True
-        if urn.matches(wanted.urn, self.options.targets):
-            return True
-        if not self.options.target_dependents:
-            return False
-        touched = self.seen - self._untouched - {wanted.urn}
-        ordinary = {u for u in touched if urn.type_of(u) != urn.STACK_TYPE and not urn.is_provider(urn.type_of(u))}
-        return bool(_needs(wanted) & ordinary)
-
     async def _leave(self, wanted: Registration, old: Resource | None) -> Registered:
         self._untouched.add(wanted.urn)
         if old is None:
@@ -192,7 +220,9 @@ class Deployment:
         return Registered(old)
 
     def _goal(self, wanted: Registration, old: Resource | None, inputs: Props) -> Resource:
-        extra = {k: v for k, v in old.extra.items() if k not in ("sourcePosition", "stackTrace")} if old else {}
+        extra = (
+            {k: v for k, v in old.extra.items() if k not in ("sourcePosition", "stackTrace", "aliases")} if old else {}
+        )
         return Resource(
             urn=wanted.urn,
             type=wanted.type,
@@ -204,6 +234,7 @@ class Deployment:
             property_dependencies=wanted.property_dependencies,
             protect=wanted.protect,
             retain_on_delete=wanted.retain_on_delete,
+            deleted_with=wanted.deleted_with,
             additional_secret_outputs=wanted.additional_secret_outputs,
             custom_timeouts=wanted.custom_timeouts,
             ignore_changes=wanted.ignore_changes,
@@ -226,7 +257,7 @@ class Deployment:
 
 
 def _needs(wanted: Registration) -> frozenset[str]:
-    needed = {wanted.parent, *wanted.dependencies}
+    needed = {wanted.parent, wanted.deleted_with, *wanted.dependencies}
     needed.update(u for deps in wanted.property_dependencies.values() for u in deps)
     if wanted.provider:
         needed.add(urn.split_reference(wanted.provider)[0])

@@ -128,8 +128,9 @@ class BuiltIn:
                     if stack.cipher.salt and not stack.config.salt:
                         replace(stack.config, salt=stack.cipher.salt).save()
                 setting = Setting(
-                    kind, options, preview, listen, tasks, self._clock, self._ids, self._bundled, environment, held
-                )
+                    kind, options, preview, listen, tasks, self._clock, self._ids, self._bundled, environment, held,
+                    lambda name: opened.outputs_of_other(ref, name, self._passphrase, self._clock, self._ids),
+                )  # fmt: skip
                 deployment = await Run(stack, setting, process).go()
             finally:
                 if process is not None:

@@ -18,9 +18,11 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, reso
 
 from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin import urn, wire
+from iacorch.infra.engine.builtin.aliases import Alias
 from iacorch.infra.engine.builtin.deployment import Deployment
 from iacorch.infra.engine.builtin.plugins import CHANNEL_OPTIONS
 from iacorch.infra.engine.builtin.providers import with_version
+from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.steps import Registration
 from iacorch.infra.engine.contract import Diagnostic, Severity
 from iacorch.infra.engine.errors import Interrupted, ResourceFailed, Unsupported
@@ -28,12 +30,8 @@ from iacorch.infra.engine.errors import Interrupted, ResourceFailed, Unsupported
 #: Fields of a registration that ask for something else, with the words programs use for it.
 _REFUSED: Final = {
     "remote": "components that live in a provider",
-    "importId": "the option `import_`",
-    "aliases": "the option `aliases`",
-    "aliasURNs": "the option `aliases`",
     "transforms": "the option `transforms`",
     "hooks": "resource hooks",
-    "deletedWith": "the option `deleted_with`",
     "replace_with": "the option `replace_with`",
     "replacement_trigger": "the option `replacement_trigger`",
     "packageRef": "parameterized packages",
@@ -42,10 +40,10 @@ _REFUSED: Final = {
     "state_migrations": "state migrations",
     "envVarMappings": "the option `env_var_mappings`",
 }
-_FEATURES: Final = (0, 1, 2, 3)
-_FEATURE_NAMES: Final = frozenset({"secrets", "resourceReferences", "outputValues", "aliasSpecs"})
+#: What programs may ask for: Pulumi's ResourceMonitorFeature, and the same as older SDKs name it.
+_FEATURES: Final = (0, 1, 2, 3, 5)
+_FEATURE_NAMES: Final = frozenset({"secrets", "resourceReferences", "outputValues", "aliasSpecs", "deletedWith"})
 _RPC_NAMES: Final = {
-    "ReadResource": "reading resources of others (`get`)",
     "Call": "method calls on resources",
     "RegisterStackTransform": "stack transforms",
     "RegisterStackInvokeTransform": "invoke transforms",
@@ -127,6 +125,27 @@ class Monitor:
             response.propertyDependencies[key].urns.extend(deps)
         return response
 
+    async def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
+        try:
+            urn_ = urn.make(self._stack, self._project, request.parent, request.type, request.name)
+            present = {d.name for d, _ in request.ListFields()}
+            for field in ("packageRef", "pluginDownloadURL"):
+                if field in present:
+                    self._refuse(_REFUSED[field], urn_)
+            needs: set[str] = set()
+            inputs: Any = wire.lower(wire.decode(request.properties), needs, where=urn_)
+            wanted = Resource(
+                urn=urn_, type=request.type, custom=True, external=True, id=request.id or wire.UNKNOWN, inputs=inputs,
+                parent=request.parent, dependencies=tuple(sorted({*request.dependencies, *needs})),
+                provider=request.provider or await self._provider(request.parent, request.type, request.version),
+                additional_secret_outputs=tuple(request.additionalSecretOutputs),
+            )  # fmt: skip
+            found = await self._deployment.read(wanted)
+        except EngineError as error:
+            await self._abort(context, error)
+        self._parents[found.urn] = found.parent
+        return resource_pb2.ReadResourceResponse(urn=found.urn, id=found.id, properties=wire.encode(found.outputs))
+
     async def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
         try:
             outputs: Any = wire.lower(wire.decode(request.outputs), set(), where=request.urn)
@@ -195,9 +214,7 @@ class Monitor:
         if urn.is_provider(request.type):
             inputs = with_version(inputs, request.version)
         elif request.custom:
-            package = urn.package_of(request.type)
-            provider = request.provider or self._inherited(parent, package)
-            provider = provider or await self._deployment.default_provider(package, request.version)
+            provider = request.provider or await self._provider(parent, request.type, request.version)
         times = request.customTimeouts
         named = {name: getattr(times, name) for name in ("create", "update", "delete", "read")}
         return Registration(
@@ -216,7 +233,14 @@ class Monitor:
             replace_on_changes=tuple(request.replaceOnChanges),
             additional_secret_outputs=tuple(request.additionalSecretOutputs),
             custom_timeouts={name: seconds(text) for name, text in named.items() if text},
+            aliases=(*map(_alias, request.aliases), *(Alias(urn=text) for text in request.aliasURNs)),
+            deleted_with=request.deletedWith,
+            import_id=request.importId,
         )
+
+    async def _provider(self, parent: str, type_: str, version: str) -> str:
+        package = urn.package_of(type_)
+        return self._inherited(parent, package) or await self._deployment.default_provider(package, version)
 
     def _inherited(self, parent: str, package: str) -> str:
         while parent:
@@ -236,6 +260,16 @@ class Monitor:
             self._deployment.execution.fail(error)
         await context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
         raise AssertionError("abort returns never")
+
+
+def _alias(message: Any) -> Alias:
+    if message.urn:
+        return Alias(urn=message.urn)
+    spec = message.spec
+    return Alias(
+        name=spec.name, type=spec.type, stack=spec.stack, project=spec.project, parent=spec.parentUrn,
+        orphan=spec.noParent,
+    )  # fmt: skip
 
 
 async def serve(servicer: Monitor) -> tuple[Any, str]:

@@ -6,15 +6,16 @@ In: a stack reference and a passphrase. Out: `Opened`. Everything that works on 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from iacorch.infra.engine.builtin import urn, wire
 from iacorch.infra.engine.builtin.backend import Backend, open_backend
 from iacorch.infra.engine.builtin.passphrase import NoCipher, PassphraseCipher, Tokens, new_cipher, open_cipher
 from iacorch.infra.engine.builtin.project import Project, StackConfig, load_project, load_stack_config
-from iacorch.infra.engine.builtin.state import Snapshot, parse, peek_salt
+from iacorch.infra.engine.builtin.state import Resource, Snapshot, parse, peek_salt
+from iacorch.infra.engine.builtin.wire import Props
 from iacorch.infra.engine.contract import Output, StackRef
-from iacorch.infra.engine.errors import PassphraseWrong
+from iacorch.infra.engine.errors import PassphraseWrong, StackMissing
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 
@@ -64,9 +65,30 @@ async def cipher_for(passphrase: str | None, salt: str, tokens: Tokens, *, where
     return await open_cipher(passphrase, salt, tokens, where=where)
 
 
+async def outputs_of_other(ref: StackRef, name: str, passphrase: str | None, clock: Clock, ids: Ids) -> Props:
+    """The outputs of another stack of the same backend as they stand in its state, secrets marked."""
+    parts = name.split("/")
+    project = parts[-2] if len(parts) > 1 else load_project(ref.work_dir).name
+    if len(parts) > 3 or (len(parts) == 3 and parts[0] != "organization"):
+        raise StackMissing(f"no stack {name!r} here: the name is STACK, PROJECT/STACK or organization/PROJECT/STACK")
+    backend = open_backend(replace(ref, stack=parts[-1]), project, clock, ids)
+    data, where = backend.read(), str(backend.path)
+    salt, secrets = peek_salt(data, where)
+    cipher: Cipher = NoCipher()
+    if secrets:
+        cipher = await cipher_for(passphrase, salt, ids.token, where=where)
+    root = root_of(parse(data, cipher, where))
+    return {} if root is None else root.outputs
+
+
+def root_of(snapshot: Snapshot) -> Resource | None:
+    """The stack itself among its resources."""
+    return next((r for r in snapshot.resources if r.type == urn.STACK_TYPE and not r.delete), None)
+
+
 def outputs_of(snapshot: Snapshot) -> Mapping[str, Output]:
     """The stack's outputs; those that are not known in a preview are left out."""
-    root = next((r for r in snapshot.resources if r.type == urn.STACK_TYPE and not r.delete), None)
+    root = root_of(snapshot)
     if root is None:
         return {}
     return {

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from iacorch.infra.engine.builtin import urn, wire
 from iacorch.infra.engine.builtin.host import PluginHost
+from iacorch.infra.engine.builtin.own_provider import OwnProvider
 from iacorch.infra.engine.builtin.plugins import Plugin, Read
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.steps import Diff, compare
@@ -24,6 +25,8 @@ from iacorch.kit.ids import Ids
 
 #: What the engine keeps among a provider's inputs for itself; plugins never see it.
 INTERNAL: Final = "__internal"
+
+Serving = Plugin | OwnProvider
 
 
 class Operations(Protocol):
@@ -69,14 +72,16 @@ def default_name(version: str) -> str:
 class Providers:
     """The plugins of one deployment by provider reference."""
 
-    def __init__(self, host: PluginHost, ids: Ids, find: Callable[[str, str], Resource | None]) -> None:
-        """`find` gives the provider resource with a URN and an ID from the state, or None."""
-        self._host, self._ids, self._find = host, ids, find
-        self._ready: dict[str, Plugin] = {}
-        self._checked: dict[str, Plugin] = {}
+    def __init__(
+        self, host: PluginHost, ids: Ids, find: Callable[[str, str], Resource | None], own: OwnProvider
+    ) -> None:
+        """`find` gives the provider resource with a URN and an ID from the state, or None; `own` is the engine's."""
+        self._host, self._ids, self._find, self._own = host, ids, find, own
+        self._ready: dict[str, Serving] = {}
+        self._checked: dict[str, Serving] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def serving(self, reference: str) -> Plugin:
+    async def serving(self, reference: str) -> Serving:
         """The configured plugin behind a reference; one that is only in the state is started with its old inputs."""
         async with self._locks[reference]:
             if (plugin := self._ready.get(reference)) is None:
@@ -88,12 +93,14 @@ class Providers:
                 self._ready[reference] = plugin
             return plugin
 
-    async def _load(self, urn_: str, inputs: Props) -> Plugin:
+    async def _load(self, urn_: str, inputs: Props) -> Serving:
+        if (package := urn.package_of(urn.type_of(urn_))) == self._own.package:
+            return self._own
         internal = inputs.get(INTERNAL) or {}
         for key in ("name", "parameterization", "envVarMappings"):
             if internal.get(key):
                 raise Unsupported(f"{key} of a provider", where=urn_)
-        return await self._host.load(urn.package_of(urn.type_of(urn_)))
+        return await self._host.load(package)
 
     async def check(self, urn_: str, old: Props, new: Props, seed: bytes) -> Props:
         plugin = await self._load(urn_, new)

@@ -82,6 +82,8 @@ class Recorder:
         self._done[resource.urn] = resource
         if instead_of is not None:
             self._set(self._place(instead_of), None)
+            if instead_of.urn != resource.urn:
+                self._rename(instead_of.urn, resource.urn)
         self._changes += 0 if quietly else 1
 
     def change_old(self, old: Resource, new: Resource | None) -> None:
@@ -111,6 +113,12 @@ class Recorder:
                     ),
                 )
         self._changes += 1
+
+    def _rename(self, before: str, now: str) -> None:
+        """What has not been dealt with names a resource as it was; let it name it as it is."""
+        for place, r in list(self._base.items()):
+            if before in r.needs():
+                self._set(place, r.renamed(before, now))
 
     def touch(self) -> None:
         """Ask for a write although nothing changed."""

@@ -18,6 +18,7 @@ from iacorch.infra.engine.builtin.deployment import Deployment
 from iacorch.infra.engine.builtin.execution import Execution
 from iacorch.infra.engine.builtin.host import PluginHost
 from iacorch.infra.engine.builtin.opened import Opened
+from iacorch.infra.engine.builtin.own_provider import PACKAGE, Outputs, OwnProvider
 from iacorch.infra.engine.builtin.program import Program
 from iacorch.infra.engine.builtin.project import StackConfig
 from iacorch.infra.engine.builtin.providers import Providers
@@ -45,6 +46,7 @@ class Setting:
     bundled: Mapping[str, Sequence[str]]
     environment: Mapping[str, str]
     held: Sequence[int]
+    other_outputs: Outputs
 
 
 class Run:
@@ -69,9 +71,10 @@ class Run:
         self.execution = Execution(
             parallel=setting.options.parallel, tasks=setting.tasks, listen=listen, clock=setting.clock
         )
+        own = OwnProvider(setting.other_outputs)
         self.deployment = Deployment(
             stack=opened.ref.stack, project=opened.project.name, recorder=recorder,
-            providers=Providers(self._host, setting.ids, recorder.find_exact), options=setting.options,
+            providers=Providers(self._host, setting.ids, recorder.find_exact, own), options=setting.options,
             preview=setting.preview, execution=self.execution, ids=setting.ids, config=self._config,
             secret_keys=self._secret_keys,
         )  # fmt: skip
@@ -87,8 +90,9 @@ class Run:
         # Providers log through the same server as programs register, so it is there also without a program.
         server, self._host.engine_address = await monitor.serve(servicer)
         for resource in self._opened.snapshot.resources:
-            if resource.is_provider and not resource.delete:
-                self._host.expect(urn.package_of(resource.type))
+            package = urn.package_of(resource.type)
+            if resource.is_provider and not resource.delete and package != PACKAGE:
+                self._host.expect(package)
         try:
             try:
                 await self._work()

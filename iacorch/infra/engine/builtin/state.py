@@ -8,7 +8,7 @@ Source: Pulumi's `sdk/go/common/apitype`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import orjson
@@ -75,6 +75,24 @@ class Resource:
         if self.provider:
             found.add(urns.split_reference(self.provider)[0])
         return frozenset(found - {"", self.urn})
+
+    def renamed(self, before: str, now: str) -> Resource:
+        """The same resource, naming another one by its new URN."""
+
+        def new(urn: str) -> str:
+            return now if urn == before else urn
+
+        provider = self.provider
+        if provider and urns.split_reference(provider)[0] == before:
+            provider = urns.reference(now, urns.split_reference(provider)[1])
+        return replace(
+            self,
+            parent=new(self.parent),
+            deleted_with=new(self.deleted_with),
+            dependencies=tuple(map(new, self.dependencies)),
+            property_dependencies={k: tuple(map(new, deps)) for k, deps in self.property_dependencies.items()},
+            provider=provider,
+        )
 
 
 @dataclass(frozen=True, slots=True)

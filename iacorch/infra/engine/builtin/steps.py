@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iacorch.infra.engine.builtin import paths, wire
+from iacorch.infra.engine.builtin.aliases import Alias
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.wire import Props
 from iacorch.infra.engine.contract import Change
@@ -45,6 +46,9 @@ class Registration:
     replace_on_changes: tuple[str, ...] = ()
     additional_secret_outputs: tuple[str, ...] = ()
     custom_timeouts: Mapping[str, float] = field(default_factory=dict)
+    aliases: tuple[Alias, ...] = ()
+    deleted_with: str = ""
+    import_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
