@@ -80,6 +80,12 @@ class PulumiCli:
 
     async def destroy(self, stack: StackRef, options: Options, listen: Listener = ignore) -> Result:
         def work(s: automation.Stack, o: dict[str, Any]) -> Any:
+            if options.excludes:
+                raise CliFailed(
+                    "the Pulumi CLI's Automation API knows no exclusions for destroy",
+                    hint="name what is to go with --target, or use the built-in engine with --engine builtin",
+                )
+            o = {key: value for key, value in o.items() if not key.startswith("exclude")}
             if options.preview_only:
                 return s.preview_destroy(**o)
             return s.destroy(refresh=options.refresh_first, **o)
