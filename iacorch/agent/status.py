@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from iacorch.agent.observed import MAYBE_ATTACHED, Place, View
 from iacorch.agent.runtime.contract import SANDBOX, ContainerState, Phase
-from iacorch.api import quantity
 from iacorch.api.objects import set_condition
+from iacorch.api.qos import qos_class
 from iacorch.kit.clock import rfc3339
 
 OWN_CONDITIONS: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -290,21 +290,3 @@ def _conditions(
         else:
             put("Ready", unready, "ContainersNotReady", "containers with unready status")
     return set_condition(entries, "PodScheduled", "True", now=view.now)
-
-
-def qos_class(spec: dict[str, Any]) -> str:
-    """Guaranteed, Burstable or BestEffort, from requests and limits of all containers."""
-    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-    has_any, guaranteed = False, True
-    for container in containers:
-        resources = container.get("resources") or {}
-        requests, bounds = resources.get("requests") or {}, resources.get("limits") or {}
-        for name in ("cpu", "memory"):
-            request, bound = requests.get(name), bounds.get(name)
-            has_any = has_any or request is not None or bound is not None
-            wanted = bound if request is None else request
-            if wanted is None or bound is None or quantity.parse(wanted) != quantity.parse(bound):
-                guaranteed = False
-    if not has_any:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"

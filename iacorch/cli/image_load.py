@@ -1,6 +1,7 @@
 """Copies images from this host's Docker Engine onto the nodes of a stack, over SSH, in parallel.
 
-In: image references and the stack's outputs (`nodes`: name -> {address}, `ssh_key`). Out: one `Loading` a node. A node
+In: image references and the stack's outputs (`nodes`: name -> {address, and user and port where they are not root and
+22}, `ssh_key`). Out: one `Loading` a node. A node
 that has every image under the same ID is left alone; nothing runs on the nodes but `docker image inspect` and
 `docker load`. Called by `iacorch image load` and `make up`.
 """
@@ -19,6 +20,8 @@ from iacorch.infra.bootstrap import ssh
 from iacorch.infra.machines.images.docker import Progress, docker, image_id
 from iacorch.kit import limits
 from iacorch.kit.tasks import Tasks
+
+_LOAD = 'if [ "$(id -u)" = 0 ]; then exec docker load -q; else exec sudo -n docker load -q; fi'
 
 
 class LoadFailed(IacorchError):
@@ -64,7 +67,12 @@ def targets_of(outputs: Mapping[str, Any], only: Collection[str]) -> dict[str, s
     if unknown := sorted(set(only) - set(nodes)):
         raise ConfigError(f"no node {', '.join(unknown)}; there are {', '.join(sorted(nodes))}", where="--nodes")
     return {
-        name: ssh.SshTarget(host=node["address"], private_key=key)
+        name: ssh.SshTarget(
+            host=node["address"],
+            port=int(node.get("port", 22)),  # numbers of a program arrive as floats
+            user=node.get("user", "root"),
+            private_key=key,
+        )
         for name, node in nodes.items()
         if not only or name in only
     }
@@ -114,8 +122,9 @@ async def _copy(session: ssh.SshSession, archive: Path) -> None:
             *ssh.options(target, session.directory),
             "-l",
             target.user,
+            "--",
             target.host,
-            "docker load -q",
+            _LOAD,
             stdin=reading,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

@@ -25,10 +25,11 @@ HostPort = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class NodeTerm:
-    """One term of a node affinity: all its expressions must hold. `names` are from matchFields metadata.name."""
+    """One term of a node affinity: all of it must hold. `names` and `barred` are from matchFields metadata.name."""
 
     selector: LabelSelector
     names: frozenset[str] | None = None
+    barred: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +145,16 @@ def amounts(resources: dict[str, Any]) -> dict[str, int]:
 def _node_term(term: dict[str, Any]) -> NodeTerm:
     expressions = term.get("matchExpressions")
     names: frozenset[str] | None = None
+    barred: frozenset[str] = frozenset()
     for entry in term.get("matchFields") or ():
-        if entry.get("key") == "metadata.name" and entry.get("operator") == "In":
-            names = frozenset(entry.get("values") or ())
-    if not expressions and names is not None:
-        return NodeTerm(selectors.EVERYTHING, names)
-    return NodeTerm(selectors.from_node_expressions(expressions), names)
+        values = frozenset(entry.get("values") or ())
+        if entry.get("operator") == "NotIn":
+            barred |= values
+        else:
+            names = values if names is None else names & values
+    if not expressions and (names is not None or barred):
+        return NodeTerm(selectors.EVERYTHING, names, barred)
+    return NodeTerm(selectors.from_node_expressions(expressions), names, barred)
 
 
 def _pod_terms(affinity: dict[str, Any] | None, namespace: str) -> tuple[PodTerm, ...]:

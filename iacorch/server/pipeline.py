@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from iacorch.api import defaults, objects, patch, schema, structure, subresources, validate
+from iacorch.api import defaults, ignored, objects, patch, schema, structure, subresources, validate
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.client.contract import PatchType
@@ -37,7 +37,7 @@ def read(target: Target, name: str, body: Object, options: WriteOptions) -> Wish
     if kind.namespaced:
         metadata["namespace"] = target.namespace
     obj = {**decoded.obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
-    return Wish(defaults.with_defaults(kind, obj), decoded.warnings, decoded.missing)
+    return Wish(defaults.with_defaults(kind, obj), (*decoded.warnings, *ignored.warnings(obj)), decoded.missing)
 
 
 def read_scale(old: Object, body: Object, options: WriteOptions) -> Wish:

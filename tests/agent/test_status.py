@@ -123,17 +123,3 @@ def test_nothing_changes_while_nothing_changes() -> None:
     first = worded(pod(), seen(running()))
     later = View(pod(status=first), seen(running()), NOW + timedelta(hours=1))
     assert status.pod_status(later).body == first
-
-
-@pytest.mark.parametrize(
-    ("resources", "expected"),
-    [
-        ({}, "BestEffort"),
-        ({"requests": {"cpu": "1"}}, "Burstable"),
-        ({"limits": {"cpu": "1", "memory": "1Gi"}}, "Guaranteed"),
-        ({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m"}}, "Guaranteed"),
-        ({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}, "Burstable"),
-    ],
-)
-def test_the_quality_of_service(resources: dict[str, Any], expected: str) -> None:
-    assert status.qos_class({"containers": [{"name": "app", "resources": resources}]}) == expected

@@ -25,6 +25,12 @@ def test_nodes_come_from_the_outputs(only: list[str], hosts: dict[str, str]) -> 
     assert {target.private_key for target in targets.values()} == {"KEY"}
 
 
+def test_a_node_that_is_entered_as_somebody_else_elsewhere_says_so() -> None:
+    nodes = {"a": {"address": "10.0.0.1", "user": "admin", "port": 2222.0}, "b": OUTPUTS["nodes"]["b"]}
+    target = targets_of({**OUTPUTS, "nodes": nodes}, ["a"])["a"]
+    assert target.address == "admin@10.0.0.1:2222"
+
+
 @pytest.mark.parametrize(
     ("outputs", "only", "said"),
     [

@@ -42,6 +42,10 @@ def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
     return {"matchExpressions": [{"key": key, "operator": operator, "values": list(values)}]}
 
 
+def named(operator: str, *names: str) -> dict[str, Any]:
+    return {"matchFields": [{"key": "metadata.name", "operator": operator, "values": list(names)}]}
+
+
 def anti(labels: dict[str, str], topology: str = "kubernetes.io/hostname") -> dict[str, Any]:
     term = {"labelSelector": {"matchLabels": labels}, "topologyKey": topology}
     return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
@@ -64,6 +68,8 @@ B = node("b", labels={"disk": "hdd", "zone": "z2", "cores": "2"})
         pytest.param(pod(nodeSelector={"disk": "ssd"}), snapshot(A, B), "a", id="node-selector"),
         pytest.param(pod(affinity=required(expression("disk", "In", "hdd"))), snapshot(A, B), "b", id="affinity-in"),
         pytest.param(pod(affinity=required(expression("cores", "Gt", "4"))), snapshot(A, B), "a", id="affinity-gt"),
+        pytest.param(pod(affinity=required(named("In", "b"))), snapshot(A, B), "b", id="affinity-name-in"),
+        pytest.param(pod(affinity=required(named("NotIn", "a"))), snapshot(A, B), "b", id="affinity-name-not-in"),
         pytest.param(
             pod(affinity=required(expression("disk", "In", "none"), expression("zone", "In", "z2"))),
             snapshot(A, B),

@@ -57,7 +57,7 @@ def report(deployment: Object, fleet: Fleet, strategy: Strategy, news: News, *, 
         status["collisionCount"] = collisions
     conditions = _available(objects.conditions(deployment), counts, strategy, now=now)
     conditions, again_seconds = _progressing(deployment, conditions, counts, strategy, news, fleet.new, now=now)
-    status["conditions"] = _with_failures(conditions, fleet, now=now)
+    status["conditions"] = conditions
     return Report(status, again_seconds)
 
 
@@ -155,16 +155,6 @@ def _has_moved(deployment: Object, counts: dict[str, int]) -> bool:
         or counts["readyReplicas"] > before.get("readyReplicas", 0)
         or counts["availableReplicas"] > before.get("availableReplicas", 0)
     )
-
-
-def _with_failures(conditions: list[dict[str, Any]], fleet: Fleet, *, now: datetime) -> list[dict[str, Any]]:
-    """What keeps a ReplicaSet from making pods is shown on the Deployment too."""
-    for entry in (fleet.new, *fleet.old):
-        failure = objects.condition(entry.replicaset, "ReplicaFailure") if entry is not None else None
-        if failure is not None and failure.get("status") == "True":
-            reason, message = failure.get("reason", ""), failure.get("message", "")
-            return _put(conditions, "ReplicaFailure", "True", reason, message, now=now, moved=False)
-    return objects.without_condition(conditions, "ReplicaFailure")
 
 
 def _put(

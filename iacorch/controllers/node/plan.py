@@ -26,6 +26,7 @@ from typing import Any
 from iacorch.api import objects
 from iacorch.api.catalogue import NODE, POD, REPLICA_SET
 from iacorch.api.objects import Object
+from iacorch.api.tolerations import tolerates
 from iacorch.controllers import pods
 from iacorch.controllers.actions import Action, Patch, Plan, Say, delete
 from iacorch.controllers.node.silence import Verdict
@@ -125,17 +126,6 @@ def _toleration(pod: Object, taint: dict[str, Any]) -> float | None:
     if taint["key"] in _DEFAULT_SECONDS:
         return _DEFAULT_SECONDS[taint["key"]] if objects.controller_of(pod) is not None else None
     return 0.0
-
-
-def tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:
-    """Kubernetes' rule: empty effect and key match all; Exists ignores the value."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
 def _condition(observed: Observed, *, now: datetime) -> tuple[Action, ...] | None:

@@ -119,7 +119,12 @@ class Nodes:
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
         name = str(inputs["nodeName"])
         target = target_of(inputs, host_keys=state.get("hostKeys", ""))
-        reachable = (await self._machines.look(target)).found is not None
+        look = await self._machines.look(target)
+        reachable = look.found is not None
+        if look.found is not None and look.found.installation.owners.get(AGENT_UNIT, "") not in ("", owner_of(id)):
+            request.say(f"{name}: its machine is another resource's by now and is left alone")
+            await self._forget_if_dead(inputs)
+            return
         try:
             async with cluster.opened(str(inputs["kubeconfig"])) as client:
                 if reachable:
@@ -138,6 +143,16 @@ class Nodes:
                 await cluster.forget_node(client, name)
         except (Unavailable, ConfigError):
             return  # said above; a server that is gone has no Node object either
+
+    async def _forget_if_dead(self, inputs: Properties) -> None:
+        """A node that lives under this name is the other resource's."""
+        try:
+            async with cluster.opened(str(inputs["kubeconfig"])) as client:
+                node = await cluster.find_node(client, str(inputs["nodeName"]))
+                if node is not None and not objects.condition_is(node, "Ready"):
+                    await cluster.forget_node(client, str(inputs["nodeName"]))
+        except (Unavailable, ConfigError):
+            return  # as in `delete`: a server that is gone has no Node object either
 
     async def _apply(self, request: Request, id: str, owner: str, inputs: Properties, state: Properties) -> Made:
         name, target = str(inputs["nodeName"]), target_of(inputs, host_keys=state.get("hostKeys", ""))

@@ -11,6 +11,7 @@ from typing import Any
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.api.tolerations import tolerates
 from iacorch.scheduler.filters.contract import Change
 from iacorch.scheduler.pod import NodeTerm, PodInfo
 from iacorch.scheduler.snapshot import Mask, Rows, Snapshot
@@ -98,7 +99,7 @@ class NodeAffinity:
 
 def matches(term: NodeTerm, node: Object) -> bool:
     """Whether a node affinity term selects a node."""
-    if term.names is not None and objects.name(node) not in term.names:
+    if (term.names is not None and objects.name(node) not in term.names) or objects.name(node) in term.barred:
         return False
     return term.selector.matches(objects.labels(node))
 
@@ -113,17 +114,6 @@ def untolerated(
         if taint.get("effect") in effects and not any(tolerates(entry, taint) for entry in tolerations):
             return dict(taint)
     return None
-
-
-def tolerates(toleration: Mapping[str, str], taint: Mapping[str, Any]) -> bool:
-    """Kubernetes' rule: empty effect and key match all; Exists ignores the value."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
 def _is_schedulable(node: Object) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.scheduler.filters.nodes import matches, tolerates
+from iacorch.api.tolerations import tolerates
+from iacorch.scheduler.filters.nodes import matches
 from iacorch.scheduler.pod import PodInfo
 from iacorch.scheduler.snapshot import Column, Snapshot
 

@@ -114,6 +114,14 @@ async def test_a_machine_that_does_not_answer_is_no_proof_that_nothing_was_begun
             await resource.find(REQUEST, CONNECTED)
 
 
+async def test_a_machine_that_is_another_resources_by_now_is_left_alone() -> None:
+    said: list[str] = []
+    node = Nodes(Seen({AGENT_UNIT: "other"}))
+    # The kubeconfig names no server: a drain would say that it failed.
+    await node.delete(Request(URN, 30.0, said.append), "a.mine", {**CONNECTED, "kubeconfig": ""}, {})
+    assert said == ["a: its machine is another resource's by now and is left alone"]
+
+
 def test_a_control_plane_is_reached_where_its_machine_is() -> None:
     inputs = SERVERS.complete({"connection": {"host": "10.0.0.1"}, "port": 7443}, urn=URN)
     assert (inputs["advertise"], inputs["endpoint"]) == ("10.0.0.1:7443", "10.0.0.1:7443")
