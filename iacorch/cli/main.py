@@ -22,6 +22,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "preview": ("iacorch.cli.deploy:preview", "Show what `up` would change."),
     "refresh": ("iacorch.cli.deploy:refresh", "Read what is really there into the state."),
     "destroy": ("iacorch.cli.deploy:destroy", "Delete everything that the stack made."),
+    "plan": ("iacorch.cli.plan:plan", "Show, and save, all that `apply` would do on every layer."),
+    "apply": ("iacorch.cli.plan:apply", "Carry out a saved plan, if nothing has moved since."),
     "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted, on every layer; set it right."),
     "stack": ("iacorch.cli.stack:stack", "Stacks: ls, init, select, output, history, export, import, unlock, rm."),
     "image": ("iacorch.cli.image:image", "Images without a registry: node, build, load."),

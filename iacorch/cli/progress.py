@@ -62,7 +62,9 @@ class JsonProgress:
     def hear(self, event: Event) -> None:
         if _quiet(event, self._debug) or isinstance(event, contract.Summary):
             return
-        self._print({"event": type(event).__name__, **dataclasses.asdict(event)})
+        # What a step asks for is in the program; a line tells what becomes of it.
+        told = {name: value for name, value in dataclasses.asdict(event).items() if name != "inputs"}
+        self._print({"event": type(event).__name__, **told})
 
     def finish(self, result: Result, *, show_secrets: bool) -> None:
         outputs = {k: o.value if show_secrets or not o.secret else "[secret]" for k, o in result.outputs.items()}

@@ -237,7 +237,8 @@ class _Translator:
             return
         self._began[meta.urn, _op(meta)] = self._clock.monotonic()
         if op is not Op.SAME:
-            self._tell(ResourcePre(meta.urn, meta.type, op, _changes(meta)))
+            inputs = (meta.new.inputs if meta.new is not None else None) or {}
+            self._tell(ResourcePre(meta.urn, meta.type, op, _changes(meta), inputs))
 
     def _done(self, meta: engine_events.StepEventMetadata, error: str) -> None:
         op = _OPS.get(_op(meta))

@@ -70,12 +70,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ResourcePre:
-    """A step begins."""
+    """A step begins. `inputs` are what the program asks for, shown as in `Change`."""
 
     urn: str
     type: str
     op: Op
     changes: tuple[Change, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

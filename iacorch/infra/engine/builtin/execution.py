@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin import urn
 from iacorch.infra.engine.builtin.state import Resource
+from iacorch.infra.engine.builtin.steps import show
 from iacorch.infra.engine.contract import Change, Listener, Op, ResourceDone, ResourcePre
 from iacorch.infra.engine.errors import Interrupted, ResourceFailed
 from iacorch.kit.clock import Clock, rfc3339_micro
@@ -103,7 +104,9 @@ class _Running:
         self._began = clock.monotonic()
         self._execution.busy += 1
         if not self._quiet:
-            self._execution.listen(ResourcePre(self._resource.urn, self._resource.type, self._op, self._changes))
+            resource = self._resource
+            inputs = show(resource.inputs)
+            self._execution.listen(ResourcePre(resource.urn, resource.type, self._op, self._changes, inputs))
         return rfc3339_micro(clock.now())
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
