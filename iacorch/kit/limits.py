@@ -183,6 +183,14 @@ CLOUD_POLL_SECONDS: Final = 1.0
 MACHINE_BOOT_SECONDS: Final = 300.0
 """Until a new machine runs; slower ones are replaced."""
 MACHINE_GONE_SECONDS: Final = 300.0
+CONTAINER_HALT_SECONDS: Final = 20
+"""Patience with a machine in a container that was asked to halt."""
+HOSTS_AT_ONCE: Final = 16
+"""Owned hosts that are asked at the same time."""
+HOST_ANSWER_SECONDS: Final = 20.0
+POWER_COMMAND_SECONDS: Final = 60.0
+UNPRICED_MICROS_PER_HOUR: Final = 100_000_000
+"""What a machine without a known price is taken to cost: a hundred dollars, so that it is chosen last."""
 CREATE_GENERATIONS: Final = 16
 """Machines that one token made and that were deleted since, as far as a cloud still remembers them (a day)."""
 CONSOLE_BYTES: Final = 64 * 1024

@@ -39,8 +39,13 @@ async def main() -> None:
         control_plane=cp,
         labels={"my_label/x_y": "a"},
     )
+    vm = iac.VirtualMachine(
+        "vm", driver="aws", settings={"endpoint_url": "x"}, instance_type="m7i.large", ssh_public_key=key.public_key
+    )
+    iac.Node("w2", connection=vm.connection(key.private_key), machine_id=vm.id, control_plane=cp)
+    iac.MachineClass("burst", control_plane=cp, driver="aws", capacity_types=["spot"])
     app = iac.Manifest("app", control_plane=cp, objects=[{"kind": "ConfigMap", "data": {"snake_case": "kept"}}])
-    for resource in (node, app):
+    for resource in (node, vm, app):
         await resource.urn.future()
     json.dump({"seen": recorded.seen}, sys.stdout)
 

@@ -28,6 +28,9 @@ def test_each_class_is_a_resource_of_the_provider(registered: dict[str, Any]) ->
         "fleet": "iacorch:index:SshKey",
         "cp": "iacorch:index:ControlPlane",
         "w1": "iacorch:index:Node",
+        "vm": "iacorch:index:VirtualMachine",
+        "w2": "iacorch:index:Node",
+        "burst": "iacorch:index:MachineClass",
         "app": "iacorch:index:Manifest",
     }
 

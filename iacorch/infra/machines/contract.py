@@ -221,6 +221,8 @@ class Capabilities:
     spot: bool = False
     data_disks: bool = False
     user_data: bool = True
+    labels: bool = True
+    """False: labels are taken and not kept, since the cloud has no tags."""
     power: frozenset[Power] = frozenset()
     console: bool = False
     interruption_notices: bool = False

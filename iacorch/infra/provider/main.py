@@ -11,20 +11,26 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 from importlib import metadata
+from typing import Any
 
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from iacorch.infra.bootstrap import bundle
+from iacorch.infra.machines.contract import MachineDriver
+from iacorch.infra.machines.registry import open_driver
 from iacorch.infra.provider.control_plane import ControlPlanes
 from iacorch.infra.provider.machine import Machines
+from iacorch.infra.provider.machine_class import MachineClasses
 from iacorch.infra.provider.manifest import Manifests
 from iacorch.infra.provider.node import Nodes
 from iacorch.infra.provider.progress import connected
 from iacorch.infra.provider.resource import Resource
 from iacorch.infra.provider.servicer import Provider
 from iacorch.infra.provider.ssh_key import SshKeys
+from iacorch.infra.provider.virtual_machine import VirtualMachines
 from iacorch.kit import limits
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
@@ -46,7 +52,19 @@ async def serve(engine_address: str) -> None:
         if engine_lost is not None:
             engine_lost.add_done_callback(lambda _: ended.set())
         machines = Machines(clock, release=bundle.release())
-        resources: list[Resource] = [SshKeys(), ControlPlanes(machines, SystemIds()), Nodes(machines), Manifests(clock)]
+        ids, manifests = SystemIds(), Manifests(clock)
+
+        def open_machines(driver: str, settings: Mapping[str, Any]) -> MachineDriver:
+            return open_driver(driver, settings, clock, ids)
+
+        resources: list[Resource] = [
+            SshKeys(),
+            ControlPlanes(machines, ids),
+            Nodes(machines),
+            manifests,
+            VirtualMachines(open_machines, clock),
+            MachineClasses(open_machines, manifests),
+        ]
         provider = Provider(metadata.version("iacorch"), resources, log.teller)
         server = grpc.aio.server(
             options=[

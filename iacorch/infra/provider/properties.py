@@ -31,6 +31,8 @@ class Property:
     fields: tuple[Property, ...] = ()
     type_name: str = ""
     """The schema's name for an object's type."""
+    replaced_by: tuple[str, ...] = ()
+    """Of kind `any`: keys of the value whose change replaces; the others are followed in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,19 @@ def _compare(
         before, after = old.get(prop.name), new.get(prop.name)
         if prop.kind == "object" and isinstance(before, dict) and isinstance(after, dict):
             yield from _compare(prop.fields, before, after, f"{at}{prop.name}.")
+        elif prop.replaced_by and isinstance(before, dict) and isinstance(after, dict):
+            yield from _compare_keys(prop, before, after, at)
         elif before != after or has_unknown(after):
             change = Change.ADDED if before is None else Change.REMOVED if after is None else Change.CHANGED
             yield Difference(f"{at}{prop.name}", change, prop.replaces)
+
+
+def _compare_keys(prop: Property, old: Mapping[str, Any], new: Mapping[str, Any], at: str) -> Iterator[Difference]:
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before != after or has_unknown(after):
+            change = Change.ADDED if before is None else Change.REMOVED if after is None else Change.CHANGED
+            yield Difference(f"{at}{prop.name}.{key}", change, key in prop.replaced_by)
 
 
 def _ignored(path: str, ignore: Collection[str]) -> bool:

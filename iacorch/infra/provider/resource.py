@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from iacorch.errors import IacorchError
 from iacorch.infra.provider.properties import Difference, Failure, ResourceSpec
@@ -96,6 +96,15 @@ class Resource(Protocol):
 
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
         """Remove it; what is gone already is fine."""
+        ...
+
+
+@runtime_checkable
+class Importable(Protocol):
+    """A resource type whose IDs say where to look, so that `pulumi import` can read one without inputs."""
+
+    async def adopt(self, request: Request, id: str) -> tuple[dict[str, Any], Made] | None:
+        """Inputs as far as they can be told, and what was found under the ID that a person typed; None for nothing."""
         ...
 
 

@@ -19,7 +19,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 from iacorch.errors import EngineError, IacorchError
 from iacorch.infra.machines.docker_provider import wire
 from iacorch.infra.provider.properties import Change, Difference, Failure, check, differences, fill
-from iacorch.infra.provider.resource import HalfMade, Made, Request, Resource, Say, words
+from iacorch.infra.provider.resource import HalfMade, Importable, Made, Request, Resource, Say, words
 from iacorch.infra.provider.schema import package_schema
 from iacorch.kit import limits
 
@@ -117,6 +117,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         resource = self._resource(request.urn)
         async with self._answering(context, request.urn, given, secret):
             inputs = given or _inputs(resource, state)
+            if not inputs and isinstance(resource, Importable):
+                adopted = await resource.adopt(self._request(request), request.id)
+                if adopted is None:
+                    return provider_pb2.ReadResponse()
+                inputs, found = adopted
+                return provider_pb2.ReadResponse(
+                    id=found.id,
+                    properties=_properties(resource, found, inputs, frozenset()),
+                    inputs=_closed(resource, inputs, frozenset()),
+                )
             if not inputs:
                 raise EngineError(
                     f"{request.id} cannot be imported: an ID does not say how the machine is reached",

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from libcloud.compute.drivers.dummy import DummyNodeDriver
 
 from iacorch.infra.machines.aws.driver import AwsDriver
 from iacorch.infra.machines.aws.settings import AwsSettings
-from iacorch.infra.machines.contract import MachineSpec, OwnerTags
+from iacorch.infra.machines.contract import CapacityType, MachineSpec, MachineState, OwnerTags, Power
+from iacorch.infra.machines.docker.driver import DockerDriver
+from iacorch.infra.machines.docker.settings import DockerSettings, Size
 from iacorch.infra.machines.fake import FakeCloud, FakeDriver, Fault, Faults
+from iacorch.infra.machines.libcloud.api import Libcloud
+from iacorch.infra.machines.libcloud.driver import LibcloudDriver
+from iacorch.infra.machines.libcloud.settings import LibcloudSettings
+from iacorch.infra.machines.retries import Retries, wait_running
+from iacorch.infra.machines.ssh.driver import SshDriver
+from iacorch.infra.machines.ssh.settings import settings_of as ssh_settings
+from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
+from tests.infra.machines import containers
 from tests.infra.machines.ec2_server import BREAK_AFTER, Ec2Server, ec2_server
 from tests.infra.machines.worlds import IDS, QuickClock, World
 
 REGION = "eu-central-1"
+AMERICA = "us-east-1"
+"""Where moto thinks that those are who sign as libcloud does, without a region."""
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJb8rB3xG1Jm2YQe0nC0m1q8gN6yqzq0mYv8m2Tt0x9Z test"
 
 
@@ -64,9 +79,9 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-def some_image(server: Ec2Server) -> str:
+def some_image(server: Ec2Server, region: str = REGION) -> str:
     """The ID of an image, registered at the first question."""
-    client = boto3.client("ec2", region_name=REGION, endpoint_url=server.url)
+    client = boto3.client("ec2", region_name=region, endpoint_url=server.url)
     found = client.describe_images(Owners=["self"])["Images"]
     if not found:
         client.register_image(Name="debian", Architecture="x86_64", RootDeviceName="/dev/xvda")
@@ -106,13 +121,94 @@ def aws_world(server: Ec2Server) -> World:
     )
 
 
+def docker_world() -> World:
+    settings = DockerSettings(image=containers.machine_image(), sizes={"tiny": Size(cores=0.5, memory_mib=64)})
+    return World(
+        open=lambda: DockerDriver(settings, SystemClock(), SystemIds()),
+        clock=SystemClock(),
+        spec=MachineSpec(
+            "x",
+            "tiny",
+            OwnerTags(f"iacdrv-{IDS.suffix()}", ""),
+            capacity_type=CapacityType.OWNED,
+            zone="local",
+            ssh_public_key=KEY,
+        ),
+        bad={"instance_type": "tinny", "image": "iacorch/no-such-image:1", "zone": "remote"},
+    )
+
+
+def ssh_world(rack: containers.Rack, ledger: Path) -> World:
+    settings = ssh_settings({"hosts": rack.hosts(), "private_key": rack.private_key, "ledger": str(ledger)})
+    world = World(
+        open=lambda: SshDriver(settings, SystemClock(), SystemIds()),
+        clock=SystemClock(),
+        spec=MachineSpec(
+            "x", "rack", OwnerTags(f"c-{IDS.suffix()}", ""), capacity_type=CapacityType.OWNED, zone="cellar"
+        ),
+        bad={"instance_type": "rakc", "zone": "attic"},
+        run_dry=lambda spec: rack.occupy(),
+    )
+    world.resources.callback(rack.vacate)
+    return world
+
+
+class Dummy(DummyNodeDriver):  # type: ignore[misc]  # it comes without types
+    """libcloud's dummy, which uses IDs again, ignores names and leaves what it reboots rebooting for ever."""
+
+    def create_node(self, name: str, size: Any, image: Any) -> Any:
+        node = super().create_node(name=name, size=size, image=image)
+        node.id, node.name, node.size = IDS.uid(), name, size
+        return node
+
+    def destroy_node(self, node: Any) -> bool:
+        if node in self.nl:
+            super().destroy_node(node)
+        return True
+
+    def reboot_node(self, node: Any) -> bool:
+        return True
+
+
+def libcloud_dummy_world() -> World:
+    clock, inner = QuickClock(), Dummy(0)
+    settings = LibcloudSettings(provider="dummy", image="Ubuntu 9.10", prices={})
+    api = Libcloud(inner, "dummy", Retries(clock, SystemIds()))
+
+    async def foreign() -> str:
+        return str(inner.list_nodes()[0].id)
+
+    return World(
+        open=lambda: LibcloudDriver(settings, clock, SystemIds(), cloud=api),
+        clock=clock,
+        spec=MachineSpec("x", "2", OwnerTags(f"c-{IDS.suffix()}", ""), zone="London Loft"),
+        bad={"instance_type": "7", "image": "Ubuntu 9.11", "zone": "Paris Loft"},
+        make_foreign=foreign,
+    )
+
+
 WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
     "fake": lambda request: fake_world(),
     "aws": lambda request: aws_world(request.getfixturevalue("ec2")),
+    "libcloud-dummy": lambda request: libcloud_dummy_world(),
+    "docker": lambda request: docker_world(),
+    "ssh": lambda request: ssh_world(
+        request.getfixturevalue("rack"), request.getfixturevalue("tmp_path") / "hosts.json"
+    ),
 }
+NEEDS_DOCKER = frozenset({"docker", "ssh"})
 
 
-@pytest.fixture(params=list(WORLDS))
+@pytest.fixture(scope="session")
+def rack() -> Iterator[containers.Rack]:
+    """Hosts with a real sshd; each test finds them unadopted."""
+    with containers.rack(IDS.suffix()) as hosts:
+        yield hosts
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.docker] if name in NEEDS_DOCKER else []) for name in WORLDS]
+)
 async def world(request: pytest.FixtureRequest, aws_environment: None) -> AsyncIterator[World]:
     """Every world, emptied when the test is over."""
     opened = WORLDS[request.param](request)
@@ -122,5 +218,9 @@ async def world(request: pytest.FixtureRequest, aws_environment: None) -> AsyncI
         finally:
             cleaner, cluster = opened.open(), opened.spec.owner.cluster
             for machine in await cleaner.list_owned(cluster):
+                if machine.state is MachineState.STOPPED and not cleaner.capabilities.creates:
+                    await cleaner.power(machine.id, Power.ON)
+                    await wait_running(cleaner, machine.id, opened.clock)
                 await cleaner.delete(machine.id, cluster=cluster, discard_data=True)
+            await cleaner.tidy(cluster)
             await cleaner.aclose()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.server import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 _ERROR = (
@@ -89,6 +89,8 @@ class Ec2Server:
         def keep(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
             answer[:] = [(status, headers)]
 
+        if "/ec2/" not in environ.get("HTTP_AUTHORIZATION", ""):
+            environ = {**environ, "HTTP_HOST": "ec2.us-east-1.amazonaws.com"}  # an old signature names no service
         content = b"".join(self._inner({**environ, "wsgi.input": io.BytesIO(body)}, keep))
         answer.append(content)
         if answer[0][0].startswith("200"):
@@ -139,7 +141,7 @@ class _Quiet(WSGIRequestHandler):  # type: ignore[misc]  # it comes without type
 def ec2_server() -> Iterator[Ec2Server]:
     """A server at a free port with an account of its own for as long as the block lasts."""
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds of images, seconds for each question about one
-    server = Ec2Server(_inner=DomainDispatcherApplication(create_backend_app))
+    server = Ec2Server(_inner=create_backend_app("ec2"))
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         return server(environ, start)

@@ -1,0 +1,107 @@
+"""Containers that stand in for machines: one that only runs (driver `docker`), and a rack of hosts with a real sshd."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from iacorch.infra.machines.images.build import node_image
+from iacorch.infra.machines.ssh.driver import FILE
+from iacorch.infra.provider.ssh_key import key_pair
+from tests.agent import busybox
+
+_IMAGE = "iacdrv-machine:1"
+_DOCKERFILE = f"""FROM {busybox.IMAGE}
+CMD ["sh", "-c", "trap 'exit 0' 37; echo started; while :; do sleep 1; done"]
+"""
+_SSHD = (
+    "[ -e /etc/ssh/ssh_host_ed25519_key ] || /usr/local/sbin/first-boot; mkdir -p /run/sshd; exec /usr/sbin/sshd -D -e"
+)
+
+
+def docker(*arguments: str, text: str = "") -> str:
+    done = subprocess.run(["docker", *arguments], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+@cache
+def machine_image() -> str:
+    """An image whose container runs, and halts when systemd would."""
+    busybox.image()
+    docker("build", "--quiet", "--tag", _IMAGE, "-", text=_DOCKERFILE)
+    return _IMAGE
+
+
+@dataclass(frozen=True)
+class Rack:
+    """Running hosts: container names and the ports at which their sshd answers here."""
+
+    ports: dict[str, int]
+    private_key: str
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """As an inventory has them."""
+        return [
+            {
+                "name": name,
+                "address": "127.0.0.1",
+                "port": port,
+                "instance_type": "rack",
+                "zone": "cellar",
+                "cores": 2,
+                "memory_gib": 1,
+                "power": {
+                    "on": ["docker", "start", name],
+                    "off": ["docker", "stop", "--time", "1", name],
+                    "reset": ["docker", "restart", "--time", "0", name],
+                    "status": ["sh", "-c", f"docker inspect {name} | grep -q 'Running.: true' && echo on || echo off"],
+                },
+            }
+            for name, port in self.ports.items()
+        ]
+
+    def occupy(self) -> None:
+        """Somebody else has all of them."""
+        theirs = {"cluster": "theirs", "token": "t", "claim": "", "name": "n", "adopted_at": "2026-01-01T00:00:00Z"}
+        for name in self.ports:
+            docker("exec", "-i", name, "sh", "-c", f"mkdir -p /etc/iacorch && cat >{FILE}", text=json.dumps(theirs))
+
+    def vacate(self) -> None:
+        for name in self.ports:
+            docker("start", name)
+            docker("exec", name, "rm", "-f", FILE)
+
+
+@contextmanager
+def rack(suffix: str, size: int = 2) -> Iterator[Rack]:
+    """Hosts for as long as the block lasts."""
+    if not busybox.engine_answers():
+        pytest.skip("needs a running Docker Engine")
+    keys = key_pair(Ed25519PrivateKey.generate(), "rack")
+    image = node_image(lambda line: None)
+    names = {f"iacdrv-host-{suffix}-{number}": _free_port() for number in range(size)}
+    try:
+        for name, port in names.items():
+            key, publish = f"AUTHORIZED_KEY={keys['publicKey']}", f"127.0.0.1:{port}:22"
+            docker("run", "-d", "--name", name, "-e", key, "-p", publish, image, "sh", "-c", _SSHD)
+        yield Rack(names, keys["privateKey"])
+    finally:
+        for name in names:
+            subprocess.run(["docker", "rm", "-f", "-v", name], capture_output=True, check=False)
+
+
+def _free_port() -> int:
+    """Fixed, because Docker gives another one at each start when it may choose."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
