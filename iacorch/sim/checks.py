@@ -1,31 +1,28 @@
-"""What must hold after every write, checked at the store's door.
+"""What must hold after every write: the rules that `disk.CheckedStore` asks at the store's door.
 
-`CheckedStore` is a store that tells its checkers of each write: who (`link.WRITER`), what it was, what it is now. A
-violated promise raises `Violation` into the world, which stops with the trace. Promises:
+In: each write, with who wrote (`link.WRITER`), what was there and what is now. A broken promise raises `Violation`,
+which stops the world with its trace:
 
     bound once       a pod's nodeName, once set, never changes
     capacity         requests of a node's live pods never exceed what it has
-    one writer       only the owner of a field changes it (the table `OWNERS`)
-    kept             what was acknowledged is there at its revision or a later one (`check_acknowledged`)
+    one writer       only the owner of a field changes it, only its kind's makers make it (`OWNERS`, `MAKERS`)
+    kept             what was acknowledged is there, at its revision or a later one, or was deleted later
+
+That watches are in order and without a gap is checked where they are given out, in `disk`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-import orjson
 
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.api.quantity import milli_cpu, units
 from iacorch.server.request import Target
 from iacorch.server.storage import ObjectStore
-from iacorch.sim.link import WRITER
-from iacorch.store.contract import Batch, Entry, Page, Revision, Store
 
 LEASES: Final = b"/coordination.k8s.io/leases/"
 FINISHED: Final = ("Succeeded", "Failed")
@@ -50,8 +47,9 @@ class Write:
         return self.key.split("/")[2]
 
     def changed(self) -> Iterable[str]:
-        """Dotted paths, two levels deep, that differ."""
+        """Dotted paths, two levels deep, that differ; conditions one by one, as each has a writer of its own."""
         old, new = self.old or {}, self.new or {}
+        yield from _conditions(old, new)
         for top in sorted(old.keys() | new.keys()):
             before, after = old.get(top), new.get(top)
             if before == after:
@@ -60,72 +58,19 @@ class Write:
                 yield from (
                     f"{top}.{name}"
                     for name in sorted(before.keys() | after.keys())
-                    if before.get(name) != after.get(name)
+                    if before.get(name) != after.get(name) and (top, name) != ("status", "conditions")
                 )
             else:
                 yield top
 
 
-class CheckedStore:
-    """A store that shows every write to `on_write` before it is acknowledged."""
-
-    def __init__(self, inner: Store, on_write: Callable[[Write], None]) -> None:
-        self._inner, self._on_write = inner, on_write
-        self.last_write: dict[str, int] = {}
-
-    @property
-    def revision(self) -> Revision:
-        return self._inner.revision
-
-    async def get(self, key: bytes) -> Entry | None:
-        return await self._inner.get(key)
-
-    async def range(self, prefix: bytes, *, after: bytes = b"", limit: int = 0, at: Revision | None = None) -> Page:
-        return await self._inner.range(prefix, after=after, limit=limit, at=at)
-
-    async def create(self, key: bytes, value: bytes) -> Revision:
-        revision = await self._inner.create(key, value)
-        self._tell(key, revision, None, value)
-        return revision
-
-    async def update(self, key: bytes, value: bytes, *, expected: Revision, transient: bool = False) -> Revision:
-        old = await self._inner.get(key)
-        revision = await self._inner.update(key, value, expected=expected, transient=transient)
-        self._tell(key, revision, old.value if old else None, value)
-        return revision
-
-    async def delete(self, key: bytes, *, expected: Revision) -> Revision:
-        old = await self._inner.get(key)
-        revision = await self._inner.delete(key, expected=expected)
-        self._tell(key, revision, old.value if old else None, None)
-        return revision
-
-    def watch(self, prefix: bytes, *, since: Revision) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
-        return self._inner.watch(prefix, since=since)
-
-    def request_progress(self) -> None:
-        self._inner.request_progress()
-
-    async def compact(self, before: Revision) -> None:
-        await self._inner.compact(before)
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-    def _tell(self, key: bytes, revision: int, old: bytes | None, new: bytes | None) -> None:
-        text = key.decode()
-        self.last_write[text] = revision
-        if key.startswith(LEASES) and old is not None:
-            return  # renewals are nine writes in ten, and `one writer` already holds for the lease's creation
-        self._on_write(
-            Write(
-                WRITER.get(),
-                text,
-                revision,
-                orjson.loads(old) if old is not None else None,
-                orjson.loads(new) if new is not None else None,
-            )
-        )
+def _conditions(old: Object, new: Object) -> Iterable[str]:
+    before, after = (
+        {entry["type"]: entry for entry in (obj.get("status") or {}).get("conditions") or ()} for obj in (old, new)
+    )
+    for type_ in sorted(before.keys() | after.keys()):
+        if before.get(type_) != after.get(type_):
+            yield f"status.conditions[{type_}]"
 
 
 Owner = str
@@ -133,7 +78,9 @@ Owner = str
 OWNERS: Final[Mapping[str, tuple[tuple[str, frozenset[Owner]], ...]]] = {
     "pods": (
         ("spec.nodeName", frozenset({"scheduler"})),
-        ("status", frozenset({"agent", "scheduler", "controllers"})),
+        ("status.conditions[PodScheduled]", frozenset({"scheduler"})),
+        ("status.conditions[Ready]", frozenset({"agent", "controllers"})),
+        ("status", frozenset({"agent"})),
         ("metadata.deletion", frozenset({"agent", "controllers", "user"})),
         ("metadata.finalizers", frozenset({"controllers"})),
         ("metadata.ownerReferences", frozenset({"controllers"})),
@@ -158,6 +105,17 @@ OWNERS: Final[Mapping[str, tuple[tuple[str, frozenset[Owner]], ...]]] = {
 }
 
 
+#: plural -> who may (make it, remove it).
+MAKERS: Final[Mapping[str, tuple[frozenset[Owner], frozenset[Owner]]]] = {
+    "pods": (frozenset({"controllers"}), frozenset({"agent", "controllers", "user"})),
+    "nodes": (frozenset({"agent"}), frozenset({"user"})),
+    "deployments": (frozenset({"user"}), frozenset({"user", "controllers"})),
+    "replicasets": (frozenset({"controllers"}), frozenset({"controllers"})),
+    "endpointslices": (frozenset({"controllers"}), frozenset({"controllers"})),
+    "leases": (frozenset({"agent"}), frozenset({"agent", "controllers"})),
+}
+
+
 @dataclass(slots=True)
 class Checks:
     """Keeps what the checkers need to know of the past. One for each world."""
@@ -165,7 +123,7 @@ class Checks:
     bound: dict[str, str] = field(default_factory=dict)
     capacity: dict[str, Mapping[str, str]] = field(default_factory=dict)
     requests: dict[str, dict[str, Mapping[str, int]]] = field(default_factory=lambda: defaultdict(dict))
-    acknowledged: dict[str, int] = field(default_factory=dict)
+    acknowledged: dict[bytes, int] = field(default_factory=dict)
 
     def observe(self, write: Write) -> None:
         """Raises Violation."""
@@ -206,9 +164,15 @@ class Checks:
 
     def _one_writer(self, write: Write) -> None:
         rules = OWNERS.get(write.plural)
-        if rules is None or write.old is None or write.new is None:
+        if rules is None:
             return
         role, _, node = write.writer.partition("/")
+        if write.old is None or write.new is None:
+            makers = MAKERS[write.plural][write.new is None]
+            if role not in makers or (role == "agent" and node != _node_of(write)):
+                did = "removed" if write.new is None else "made"
+                raise Violation(f"one writer: {write.writer} {did} {write.key}; that is for {sorted(makers)}")
+            return
         for path in write.changed():
             if path in ("metadata.generation", "metadata.managedFields"):
                 continue
@@ -224,14 +188,17 @@ class Checks:
         """The server told a client that `obj` is written. Answers without a version (bindings) are not objects."""
         metadata = obj.get("metadata") or {}
         if revision := int(metadata.get("resourceVersion") or 0):
-            key = ObjectStore.key(Target(kind, metadata.get("namespace", ""), metadata["name"])).decode()
+            key = ObjectStore.key(Target(kind, metadata.get("namespace", ""), metadata["name"]))
             self.acknowledged[key] = max(revision, self.acknowledged.get(key, 0))
 
-    def check_acknowledged(self, last_write: Mapping[str, int]) -> None:
-        """Every acknowledged revision of a key is its last write or an earlier one. Raises Violation."""
+    def check_kept(self, there: Mapping[bytes, int], deleted: Mapping[bytes, int]) -> None:
+        """`there` is each key's revision as read from the store, `deleted` when those that are gone went."""
         for key, revision in self.acknowledged.items():
-            if last_write.get(key, 0) < revision:
-                raise Violation(f"kept: {key} was acknowledged at {revision}, the store has {last_write.get(key, 0)}")
+            if key.startswith(LEASES):
+                continue  # may fall back to an earlier value, as the store's contract says
+            found = max(there.get(key, 0), deleted.get(key, 0))
+            if found < revision:
+                raise Violation(f"kept: {key.decode()} was acknowledged at {revision}, the store has {found}")
 
 
 def _node_of(write: Write) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client, ObjectList, PatchType, Propagation, WatchEvent
-from iacorch.errors import ApiError, Unavailable
+from iacorch.errors import ApiError, StoreError, Unavailable
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 
@@ -84,11 +84,14 @@ class GatedClock:
 
 
 class Link:
-    """Implements `client.contract.Client` for one process, called `writer`."""
+    """Implements `client.contract.Client` for one process, called `writer`.
+
+    `reach` gives the server's client of this moment, or raises Unavailable while there is no server.
+    """
 
     def __init__(
         self,
-        inner: Client,
+        reach: Callable[[], Client],
         *,
         writer: str,
         gate: Gate,
@@ -100,7 +103,7 @@ class Link:
         self.writer = writer
         self.alive = True
         self.gate = gate
-        self._inner, self._weather = inner, weather
+        self._reach, self._weather = reach, weather
         self._clock, self._ids, self._acknowledged = clock, ids, acknowledged
         self._watches: dict[asyncio.Timeout, None] = {}  # in order: runs must not depend on addresses in memory
 
@@ -118,13 +121,13 @@ class Link:
         self._watches.clear()
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
-        return await self._send(lambda: self._inner.get(kind, namespace, name))
+        return await self._send(lambda: self._reach().get(kind, namespace, name))
 
     async def list(
         self, kind: Kind, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
     ) -> ObjectList:
         return await self._send(
-            lambda: self._inner.list(kind, namespace, label_selector=label_selector, field_selector=field_selector)
+            lambda: self._reach().list(kind, namespace, label_selector=label_selector, field_selector=field_selector)
         )
 
     @asynccontextmanager
@@ -138,10 +141,10 @@ class Link:
         field_selector: str = "",
     ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
         await self._arrive()
-        watch = self._inner.watch(
+        watch = self._reach().watch(
             kind, namespace, revision=revision, label_selector=label_selector, field_selector=field_selector
         )
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, StoreError):
             async with asyncio.timeout(None) as scope, watch as events:
                 self._watches[scope] = None
                 try:
@@ -158,10 +161,14 @@ class Link:
             yield event
 
     async def create(self, kind: Kind, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
-        return await self._write(lambda: self._inner.create(kind, obj, subresource=subresource, dry_run=dry_run), kind)
+        return await self._write(
+            lambda: self._reach().create(kind, obj, subresource=subresource, dry_run=dry_run), kind
+        )
 
     async def update(self, kind: Kind, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
-        return await self._write(lambda: self._inner.update(kind, obj, subresource=subresource, dry_run=dry_run), kind)
+        return await self._write(
+            lambda: self._reach().update(kind, obj, subresource=subresource, dry_run=dry_run), kind
+        )
 
     async def patch(
         self,
@@ -175,7 +182,7 @@ class Link:
         dry_run: bool = False,
     ) -> Object:
         return await self._write(
-            lambda: self._inner.patch(
+            lambda: self._reach().patch(
                 kind, namespace, name, patch, patch_type=patch_type, subresource=subresource, dry_run=dry_run
             ),
             kind,
@@ -193,7 +200,7 @@ class Link:
         propagation: Propagation | None = None,
     ) -> Object | None:
         return await self._send(
-            lambda: self._inner.delete(
+            lambda: self._reach().delete(
                 kind,
                 namespace,
                 name,
@@ -215,9 +222,11 @@ class Link:
         token = WRITER.set(self.writer)
         try:
             if writes and self._happens(self._weather.double):
-                with suppress(ApiError):
+                with suppress(ApiError, StoreError):
                     await call()
             answer = await call()
+        except StoreError as error:
+            raise Unavailable("the server ended") from error
         finally:
             WRITER.reset(token)
         await self._clock.sleep(LATENCY_SECONDS * self._ids.fraction())

@@ -34,11 +34,14 @@ MEMORY_BYTES: Final = 8 << 30
 START_SECONDS: Final = 0.3
 
 
-class AlwaysGood:
-    """A prober whose subjects are always well."""
+class SimProber:
+    """A prober whose subjects are well unless the machine is `sick`."""
+
+    def __init__(self) -> None:
+        self.sick = False
 
     async def ask(self, handler: Mapping[str, Any], subject: Subject, *, timeout_seconds: float) -> Reply:
-        return Reply(is_good=True)
+        return Reply(is_good=not self.sick)
 
 
 class SimMachine:
@@ -50,6 +53,7 @@ class SimMachine:
         self.is_up = False
         self._number, self._clock, self._folder = number, clock, folder / self.name
         self._images = {f"{GOOD_IMAGE}:{version}": ("forever",) for version in range(images)}
+        self.prober = SimProber()
         self.runtime = self._new_runtime()
         self._network = FakePodNetwork(clock, f"10.244.{number}.0/24")
         self._life: AsyncExitStack | None = None
@@ -91,6 +95,9 @@ class SimMachine:
         await asyncio.wait([work])
         self.runtime.break_events()
 
+    def recover(self) -> None:
+        self.prober.sick = False
+
     def containers(self) -> list[ContainerState]:
         """The running containers of pods, without the sandboxes."""
         return [c for c in self.runtime.containers.values() if c.is_running and c.owner.name != SANDBOX]
@@ -115,7 +122,7 @@ class SimMachine:
                 client=self.link,
                 runtime=self.runtime,
                 network=self._network,
-                prober=AlwaysGood(),
+                prober=self.prober,
                 references=References(self.link, self._folder / "references"),
                 reporter=reporter,
                 journal=Journal(self._folder / "journal"),

@@ -28,7 +28,9 @@ class Do(StrEnum):
     STOP_AGENT = "stop the agent on"
     CUT_NODE = "cut the line to"
     KILL_MACHINE = "kill the machine"
+    SICKEN = "probes fail on"
     KILL_CONTROL_PLANE = "kill controllers and scheduler"
+    KILL_SERVER = "kill the server with its store, controllers and scheduler"
     STOP_CONTROL_PLANE = "stop controllers and scheduler"
     CUT_WATCHES = "cut every watch"
     STORM = "lose and double requests"
@@ -61,6 +63,7 @@ class Script:
 DEPLOYMENTS: Final = ("ant", "bee", "cat", "dog", "eel")
 #: How often each kind of event is drawn, out of the sum.
 WEIGHTS: Final[Sequence[tuple[Do, int]]] = (
+    (Do.CREATE, 2),
     (Do.SCALE, 6),
     (Do.UPDATE, 3),
     (Do.BREAK_IMAGE, 1),
@@ -71,7 +74,9 @@ WEIGHTS: Final[Sequence[tuple[Do, int]]] = (
     (Do.STOP_AGENT, 3),
     (Do.CUT_NODE, 3),
     (Do.KILL_MACHINE, 3),
+    (Do.SICKEN, 3),
     (Do.KILL_CONTROL_PLANE, 3),
+    (Do.KILL_SERVER, 3),
     (Do.STOP_CONTROL_PLANE, 3),
     (Do.CUT_WATCHES, 3),
     (Do.STORM, 4),
@@ -102,9 +107,9 @@ def _event(ids: Ids, at_seconds: float, nodes: int) -> Event:
             return Event(at_seconds, do, node)
         case Do.CUT_WATCHES:
             return Event(at_seconds, do)
-        case Do.KILL_CONTROL_PLANE | Do.STOP_CONTROL_PLANE | Do.STORM:
+        case Do.KILL_CONTROL_PLANE | Do.KILL_SERVER | Do.STOP_CONTROL_PLANE | Do.STORM:
             return Event(at_seconds, do, "", seconds)
-        case Do.KILL_AGENT | Do.STOP_AGENT | Do.CUT_NODE | Do.KILL_MACHINE:
+        case Do.KILL_AGENT | Do.STOP_AGENT | Do.CUT_NODE | Do.KILL_MACHINE | Do.SICKEN:
             return Event(at_seconds, do, node, seconds)
 
 

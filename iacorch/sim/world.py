@@ -20,7 +20,7 @@ from iacorch.api import objects
 from iacorch.api.catalogue import DEPLOYMENT, NODE, POD, Kind
 from iacorch.api.objects import Object
 from iacorch.client.contract import PatchType
-from iacorch.errors import ApiError
+from iacorch.errors import ApiError, Unavailable
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.ids import SeededIds
 from iacorch.kit.tasks import Tasks
@@ -29,11 +29,11 @@ from iacorch.server import bootstrapping
 from iacorch.server.local import LocalClient
 from iacorch.server.registry import Registry
 from iacorch.server.request import SYSTEM, User, node_user
-from iacorch.sim.checks import CheckedStore, Checks, Violation, Write
+from iacorch.sim.checks import Checks, Violation, Write
+from iacorch.sim.disk import CheckedStore, Disk
 from iacorch.sim.link import Gate, GatedClock, Link, Weather
 from iacorch.sim.machine import GOOD_IMAGE, SimMachine
 from iacorch.sim.script import LONGEST_FAULT_SECONDS, Do, Event, Script
-from iacorch.store.memory import MemoryStore
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 VERSIONS: Final = 6
@@ -100,12 +100,13 @@ class World:
         self._weather = Weather()
         self._checks = Checks()
         self._broken: asyncio.Future[None] | None = None
+        self._disk = Disk()
+        self._store: CheckedStore | None = None
+        self._registry: Registry | None = None
 
     async def run(self) -> Outcome:
         self._broken = asyncio.get_running_loop().create_future()
-        self._store = CheckedStore(MemoryStore(), self._on_write)
-        self._registry = Registry(self._store, clock=self._clock, ids=self._ids)
-        await bootstrapping.fill(self._registry)
+        await self._start_server()
         self._user = self._link("user", User("user", SYSTEM.groups), Gate(), Weather())
         self._gates = {name: Gate() for name in ("controllers", "scheduler")}
         self._lines = {name: self._link(name, SYSTEM, gate) for name, gate in self._gates.items()}
@@ -123,7 +124,7 @@ class World:
             if self._broken.done():
                 self._broken.result()
             seconds = life.result()
-            self._checks.check_acknowledged(self._store.last_write)
+            await self._check_kept()
             return Outcome(self.script.seed, self.trace.writes, self._clock.monotonic(), seconds, self.trace.digest)
 
     # The story
@@ -138,7 +139,9 @@ class World:
         await self._clock.sleep(self.script.calm_seconds - self._clock.monotonic())
         self._weather.calm()
         self.trace.add(f"{self._clock.monotonic():9.3f} *** calm")
+        await self._revive_server()
         for machine in self._machines:
+            machine.recover()
             machine.link.gate.open()
             machine.link.mend()
             await machine.boot()
@@ -187,6 +190,13 @@ class World:
             case Do.KILL_CONTROL_PLANE:
                 await self._kill_brain()
                 self._later(amount, lambda: _now(self._revive_brain))
+            case Do.KILL_SERVER:
+                await self._kill_brain()
+                await self._kill_server()
+                self._later(amount, self._revive_server)
+            case Do.SICKEN if machine:
+                machine.prober.sick = True
+                self._later(amount, lambda: _now(machine.recover))
             case Do.STOP_CONTROL_PLANE:
                 for gate in self._gates.values():
                     self._stop(gate, amount)
@@ -196,7 +206,7 @@ class World:
             case Do.STORM:
                 self._weather.become(STORM)
                 self._later(amount, lambda: _now(self._weather.calm))
-            case Do.CRASH_CONTAINER | Do.KILL_AGENT | Do.STOP_AGENT | Do.CUT_NODE | Do.KILL_MACHINE:
+            case Do.CRASH_CONTAINER | Do.KILL_AGENT | Do.STOP_AGENT | Do.CUT_NODE | Do.KILL_MACHINE | Do.SICKEN:
                 pass
             case _:
                 assert_never(event.do)
@@ -228,7 +238,7 @@ class World:
 
     def _link(self, writer: str, user: User, gate: Gate, weather: Weather | None = None) -> Link:
         return Link(
-            LocalClient(self._registry, user),
+            lambda: LocalClient(self._reached(), user),
             writer=writer,
             gate=gate,
             weather=weather or self._weather,
@@ -252,6 +262,37 @@ class World:
                 scheduler.run(self._lines["scheduler"], clocks["scheduler"], self._ids), name="scheduler"
             ),
         ]
+
+    async def _start_server(self) -> None:
+        self._store = CheckedStore(self._disk, self._on_write, self._on_violation)
+        await self._check_kept()
+        registry = Registry(self._store, clock=self._clock, ids=self._ids)
+        await bootstrapping.fill(registry)
+        self._registry = registry
+
+    def _reached(self) -> Registry:
+        if self._registry is None:
+            raise Unavailable("no server listens")
+        return self._registry
+
+    async def _kill_server(self) -> None:
+        """As with SIGKILL: what is on disk stays; requests under way and watches end."""
+        if self._registry is not None and self._store is not None:
+            self._registry = None
+            await self._store.close()
+
+    async def _revive_server(self) -> None:
+        if self._registry is None:
+            await self._start_server()
+        self._revive_brain()
+
+    async def _check_kept(self) -> None:
+        """What is read back from the store against what was acknowledged, in this life and the ones before."""
+        if self._store is not None:
+            try:
+                self._checks.check_kept(await self._store.there(), self._disk.deleted)
+            except Violation as violation:
+                self._on_violation(violation)
 
     async def _kill_brain(self) -> None:
         for line in self._lines.values():
@@ -304,8 +345,11 @@ class World:
         try:
             self._checks.observe(write)
         except Violation as violation:
-            if self._broken is not None and not self._broken.done():
-                self._broken.set_exception(violation)
+            self._on_violation(violation)
+
+    def _on_violation(self, violation: Violation) -> None:
+        if self._broken is not None and not self._broken.done():
+            self._broken.set_exception(violation)
 
     def _acknowledged(self, kind: Kind, obj: Object) -> None:
         self._checks.acknowledge(kind, obj)
@@ -323,6 +367,7 @@ def deployment(name: str, replicas: int) -> Object:
         "image": f"{GOOD_IMAGE}:0",
         "imagePullPolicy": "IfNotPresent",
         "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}},
+        "readinessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 5, "failureThreshold": 2},
     }
     return {
         "apiVersion": "apps/v1",

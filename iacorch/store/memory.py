@@ -6,6 +6,8 @@ other store has to agree with this one under the same operations (tests/store/te
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from iacorch.errors import StoreBroken
 from iacorch.kit import limits
 from iacorch.store.contract import Entry, Page, Revision
@@ -20,8 +22,12 @@ class MemoryStore:
         *,
         history: int = limits.STORE_HISTORY_REVISIONS,
         queue_batches: int = limits.STORE_WATCH_QUEUE_BATCHES,
+        entries: Iterable[Entry] = (),
+        revision: Revision = Revision(1),  # noqa: B008 - an integer under a NewType, immutable
     ) -> None:
-        self._space = Keyspace(history=history, queue_batches=queue_batches)
+        """`entries` and `revision` are what a store that ended has left behind."""
+        self._space = Keyspace(history=history, queue_batches=queue_batches, revision=revision)
+        self._space.load(entries)
         self._closed = False
 
     @property

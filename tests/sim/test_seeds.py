@@ -98,10 +98,14 @@ def test_the_checker_sees_a_foreign_hand(writer: str, new: dict[str, object]) ->
 
 
 def test_the_checker_sees_a_lost_write() -> None:
-    checks = Checks(acknowledged={"/core/pods/default/x": 7})
-    checks.check_acknowledged({"/core/pods/default/x": 7})
+    key = b"/core/pods/default/x"
+    checks = Checks(acknowledged={key: 7})
+    checks.check_kept({key: 7}, {})
+    checks.check_kept({}, {key: 8})
     with pytest.raises(Violation, match="kept"):
-        checks.check_acknowledged({"/core/pods/default/x": 6})
+        checks.check_kept({key: 6}, {})
+    with pytest.raises(Violation, match="kept"):
+        checks.check_kept({}, {})
 
 
 def test_a_script_is_the_same_for_the_same_seed() -> None:
