@@ -12,6 +12,8 @@ from typing import Any
 from iacorch.api import objects
 from iacorch.api.objects import Object
 
+_WHEN = ("requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution")
+_POLICIES = {"nodeAffinityPolicy": "Honor", "nodeTaintsPolicy": "Ignore"}
 _TERMS = ("namespaceSelector", "matchLabelKeys", "mismatchLabelKeys")
 
 
@@ -31,14 +33,17 @@ def _of(spec: Mapping[str, Any], path: str) -> Iterator[str]:
         yield f"{path}.runtimeClassName: there is one runtime on a node; the field is ignored"
     if (spec.get("securityContext") or {}).get("sysctls"):
         yield f"{path}.securityContext.sysctls: sysctls are not set; the field is ignored"
-    if spec.get("topologySpreadConstraints"):
-        yield f"{path}.topologySpreadConstraints: only the pods of one controller are spread; the field is ignored"
+    for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
+        for field, done in _POLICIES.items():
+            if constraint.get(field, done) != done:
+                where = f"{path}.topologySpreadConstraints[{index}].{field}"
+                yield f"{where}: it is always {done}; the field is ignored"
     for kind in ("podAffinity", "podAntiAffinity"):
         affinity, at = (spec.get("affinity") or {}).get(kind) or {}, f"{path}.affinity.{kind}"
-        if affinity.get("preferredDuringSchedulingIgnoredDuringExecution"):
-            yield f"{at}.preferredDuringSchedulingIgnoredDuringExecution: only required terms count; it is ignored"
-        for index, term in enumerate(affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()):
-            for field in _TERMS:
-                if field in term:
-                    where = f"{at}.requiredDuringSchedulingIgnoredDuringExecution[{index}].{field}"
-                    yield f"{where}: only labelSelector and namespaces count; the field is ignored"
+        for when in _WHEN:
+            for index, entry in enumerate(affinity.get(when) or ()):
+                inside = ".podAffinityTerm" if "podAffinityTerm" in entry else ""
+                for field in _TERMS:
+                    if field in entry.get("podAffinityTerm", entry):
+                        where = f"{at}.{when}[{index}]{inside}.{field}"
+                        yield f"{where}: only labelSelector and namespaces count; the field is ignored"

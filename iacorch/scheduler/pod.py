@@ -42,6 +42,17 @@ class PodTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class SpreadTerm:
+    """One topology spread constraint: pods of the namespace that match, evenly over the values of a node label."""
+
+    selector: LabelSelector
+    topology_key: str
+    max_skew: int
+    min_domains: int = 1
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class PodInfo:
     """Everything that a placement depends on. `shape` is equal for pods that differ only in identity."""
 
@@ -60,6 +71,9 @@ class PodInfo:
     host_ports: tuple[HostPort, ...] = ()
     affinity: tuple[PodTerm, ...] = ()
     anti_affinity: tuple[PodTerm, ...] = ()
+    preferred_pods: tuple[tuple[int, PodTerm], ...] = ()
+    """Weight and term; the weight of who is to be kept away is negative."""
+    spread: tuple[SpreadTerm, ...] = ()
     pod: Object = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -93,6 +107,11 @@ def pod_info(pod: Object) -> PodInfo:
         host_ports=tuple(_host_ports(spec)),
         affinity=_pod_terms(affinity.get("podAffinity"), namespace),
         anti_affinity=_pod_terms(affinity.get("podAntiAffinity"), namespace),
+        preferred_pods=(
+            *_preferred_pods(affinity.get("podAffinity"), namespace, 1),
+            *_preferred_pods(affinity.get("podAntiAffinity"), namespace, -1),
+        ),
+        spread=tuple(_spread_term(entry, objects.labels(pod)) for entry in spec.get("topologySpreadConstraints") or ()),
         pod=pod,
     )
 
@@ -158,13 +177,34 @@ def _node_term(term: dict[str, Any]) -> NodeTerm:
 
 
 def _pod_terms(affinity: dict[str, Any] | None, namespace: str) -> tuple[PodTerm, ...]:
-    return tuple(
-        PodTerm(
-            selectors.from_object(entry.get("labelSelector")),
-            frozenset(entry.get("namespaces") or (namespace,)),
-            entry["topologyKey"],
-        )
-        for entry in (affinity or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    required = (affinity or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    return tuple(_pod_term(entry, namespace) for entry in required)
+
+
+def _preferred_pods(affinity: dict[str, Any] | None, namespace: str, sign: int) -> tuple[tuple[int, PodTerm], ...]:
+    preferred = (affinity or {}).get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    return tuple((sign * int(e["weight"]), _pod_term(e["podAffinityTerm"], namespace)) for e in preferred)
+
+
+def _pod_term(entry: dict[str, Any], namespace: str) -> PodTerm:
+    return PodTerm(
+        selectors.from_object(entry.get("labelSelector")),
+        frozenset(entry.get("namespaces") or (namespace,)),
+        entry["topologyKey"],
+    )
+
+
+def _spread_term(entry: dict[str, Any], labels: dict[str, str]) -> SpreadTerm:
+    """`matchLabelKeys` ask for the pod's own values: pods of one ReplicaSet, for example. Source: KEP-3243."""
+    selector = entry.get("labelSelector")
+    if own := {key: labels[key] for key in entry.get("matchLabelKeys") or () if key in labels}:
+        selector = {**(selector or {}), "matchLabels": {**((selector or {}).get("matchLabels") or {}), **own}}
+    return SpreadTerm(
+        selectors.from_object(selector),
+        entry["topologyKey"],
+        int(entry.get("maxSkew") or 1),
+        int(entry.get("minDomains") or 1),
+        entry.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule",
     )
 
 

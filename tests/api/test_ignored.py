@@ -12,7 +12,7 @@ from tests.api import build
 TERM = {"labelSelector": {}, "topologyKey": "zone"}
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-SYSCTLS, SPREAD = {"sysctls": [{"name": "a", "value": "b"}]}, [{"topologyKey": "zone"}]
+SYSCTLS, SPREAD = {"sysctls": [{"name": "a", "value": "b"}]}, {"topologyKey": "zone", "nodeTaintsPolicy": "Ignore"}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,12 @@ SYSCTLS, SPREAD = {"sysctls": [{"name": "a", "value": "b"}]}, [{"topologyKey": "
         pytest.param({"securityContext": {"fsGroup": 1}}, None, id="what is done"),
         pytest.param({"runtimeClassName": "gvisor"}, "runtimeClassName", id="runtime class"),
         pytest.param({"securityContext": SYSCTLS}, "securityContext.sysctls", id="s"),
-        pytest.param({"topologySpreadConstraints": SPREAD}, "topologySpreadConstraints", id="spread"),
+        pytest.param({"topologySpreadConstraints": [SPREAD]}, None, id="spread"),
+        pytest.param(
+            {"topologySpreadConstraints": [SPREAD, {**SPREAD, "nodeTaintsPolicy": "Honor"}]},
+            "topologySpreadConstraints[1].nodeTaintsPolicy",
+            id="spread by taints",
+        ),
         pytest.param(
             {"affinity": {"podAffinity": {REQUIRED: [TERM]}}},
             None,
@@ -34,8 +39,12 @@ SYSCTLS, SPREAD = {"sysctls": [{"name": "a", "value": "b"}]}, [{"topologyKey": "
             id="namespaces by their labels",
         ),
         pytest.param(
-            {"affinity": {"podAffinity": {PREFERRED: [{"weight": 1, "podAffinityTerm": TERM}]}}},
-            "affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution",
+            {
+                "affinity": {
+                    "podAffinity": {PREFERRED: [{"weight": 1, "podAffinityTerm": {**TERM, "matchLabelKeys": []}}]}
+                }
+            },
+            "affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.matchLabelKeys",
             id="preferred",
         ),
     ],

@@ -34,6 +34,20 @@ def taint(key: str = "gpu", value: str = "yes", effect: str = "NoSchedule") -> d
     return {"key": key, "value": value, "effect": effect}
 
 
+WEB = {"app": "web"}
+
+
+def spread(**fields: Any) -> dict[str, Any]:
+    """Over zones, at most one more than elsewhere, unless `fields` say otherwise."""
+    constraint = {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    return {**constraint, "labelSelector": {"matchLabels": WEB}, **fields}
+
+
+def rather(kind: str, labels: dict[str, str]) -> dict[str, Any]:
+    term = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+    return {kind: {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}}
+
+
 def required(*terms: dict[str, Any]) -> dict[str, Any]:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}}
 
@@ -129,6 +143,54 @@ B = node("b", labels={"disk": "hdd", "zone": "z2", "cores": "2"})
             id="preferred-affinity",
         ),
         pytest.param(
+            pod(affinity=rather("podAffinity", {"app": "db"})),
+            snapshot(A, B, placed=((pod("x", cpu="2", labels={"app": "db"}), "b"),)),
+            "b",
+            id="rather-near-another",
+        ),
+        pytest.param(
+            pod(affinity=rather("podAntiAffinity", {"app": "db"})),
+            snapshot(A, B, placed=((pod("x", labels={"app": "db"}), "a"), (pod("y", cpu="2"), "b"))),
+            "b",
+            id="rather-not-near-another",
+        ),
+        pytest.param(
+            pod(labels=WEB, topologySpreadConstraints=[spread()]),
+            snapshot(A, B, placed=((pod("x", labels=WEB), "a"), (pod("y", cpu="3"), "b"))),
+            "b",
+            id="spread-must-hold",
+        ),
+        pytest.param(
+            pod(labels=WEB, topologySpreadConstraints=[spread(maxSkew=2)]),
+            snapshot(A, B, placed=((pod("x", labels=WEB), "a"), (pod("y", cpu="3"), "b"))),
+            "a",
+            id="spread-within-the-skew",
+        ),
+        pytest.param(
+            pod(labels=WEB, topologySpreadConstraints=[spread(whenUnsatisfiable="ScheduleAnyway")]),
+            snapshot(A, B, placed=((pod("x", labels=WEB), "a"),)),
+            "b",
+            id="spread-where-it-can-be",
+        ),
+        pytest.param(
+            pod(labels=WEB, nodeSelector={"zone": "z1"}, topologySpreadConstraints=[spread()]),
+            snapshot(A, B, placed=((pod("x", labels=WEB), "a"),)),
+            "a",
+            id="spread-over-what-the-pod-may-use",
+        ),
+        pytest.param(
+            pod(labels=WEB, topologySpreadConstraints=[spread(), spread(topologyKey="kubernetes.io/hostname")]),
+            snapshot(A, B, node("c", labels={"zone": "z2"}), placed=((pod("x", labels=WEB), "b"),)),
+            "a",
+            id="spread-over-zones-and-hosts",
+        ),
+        pytest.param(
+            pod(labels={"v": "2"}, topologySpreadConstraints=[spread(labelSelector={}, matchLabelKeys=["v"])]),
+            snapshot(A, B, placed=((pod("x", labels={"v": "1"}), "b"), (pod("y", cpu="3", labels={"v": "2"}), "a"))),
+            "b",
+            id="spread-of-one-version",
+        ),
+        pytest.param(
             pod(resources={"example.com/gpu": "1"}),
             snapshot(A, node("g", resources={"example.com/gpu": "1"})),
             "g",
@@ -165,6 +227,19 @@ def test_a_pod_goes_where_it_belongs(obj: Object, cluster: Snapshot, where: str)
         ),
         pytest.param(
             pod(), snapshot(node("a", pods="0")), "0/1 nodes are available: 1 Too many pods.", id="too-many-pods"
+        ),
+        pytest.param(
+            pod(labels=WEB, nodeSelector={"disk": "ssd"}, topologySpreadConstraints=[spread(minDomains=2)]),
+            snapshot(A, B, placed=((pod("x", labels=WEB), "a"),)),
+            "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, "
+            "1 node(s) didn't match pod topology spread constraints.",
+            id="spread-over-more-domains-than-there-are",
+        ),
+        pytest.param(
+            pod(labels=WEB, topologySpreadConstraints=[spread(topologyKey="rack")]),
+            snapshot(A, B),
+            "0/2 nodes are available: 2 node(s) didn't match pod topology spread constraints (missing required label).",
+            id="spread-over-a-label-that-no-node-has",
         ),
         pytest.param(
             pod(nodeSelector={"disk": "tape"}),

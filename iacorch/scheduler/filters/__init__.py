@@ -11,6 +11,7 @@ from iacorch.scheduler.filters.affinity import InterPodAffinity
 from iacorch.scheduler.filters.contract import Change, Filter
 from iacorch.scheduler.filters.nodes import NodeAffinity, NodeReady, NodeUnschedulable, TaintToleration
 from iacorch.scheduler.filters.resources import HostPorts, Resources
+from iacorch.scheduler.filters.spread import TopologySpread
 
 ALL: tuple[Filter, ...] = (
     NodeUnschedulable(),
@@ -20,6 +21,7 @@ ALL: tuple[Filter, ...] = (
     HostPorts(),
     Resources(),
     InterPodAffinity(),
+    TopologySpread(),
 )
 
 __all__ = ["ALL", "Change", "Filter"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from iacorch.scheduler.scores.allocation import Allocation, LeastAllocated, MostAllocated
 from iacorch.scheduler.scores.contract import Score
+from iacorch.scheduler.scores.neighbours import PreferredNeighbours, PreferredSpread
 from iacorch.scheduler.scores.preferences import PreferredNodes, PreferredTaints
 from iacorch.scheduler.scores.spread import WorkloadSpread
 
@@ -23,7 +24,8 @@ class Profile:
     scores: tuple[tuple[int, Score], ...]
 
 
-DEFAULT = Profile(((2, WorkloadSpread()), (1, LeastAllocated()), (2, PreferredNodes()), (3, PreferredTaints())))
+_PREFERRED = ((2, PreferredNodes()), (3, PreferredTaints()), (2, PreferredNeighbours()), (2, PreferredSpread()))
+DEFAULT = Profile(((2, WorkloadSpread()), (1, LeastAllocated()), *_PREFERRED))
 """Spread first: a workload should survive the loss of a node."""
-PACKING = Profile(((1, WorkloadSpread()), (2, MostAllocated()), (2, PreferredNodes()), (3, PreferredTaints())))
+PACKING = Profile(((1, WorkloadSpread()), (2, MostAllocated()), *_PREFERRED))
 """Fill nodes one after the other, so that empty ones can be given back."""
