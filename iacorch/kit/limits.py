@@ -137,6 +137,8 @@ RUNTIME_CALL_SECONDS: Final = 120.0
 """A call of the container engine, which may be busy with many containers at once."""
 RUNTIME_RELIST_SECONDS: Final = 60.0
 """How often the engine's list corrects events that were missed."""
+EXEC_END_SECONDS: Final = 5.0
+"""For finding the process of a command that took too long, so that it can be ended."""
 RUNTIME_ASK_SECONDS: Final = 10.0
 """How often the engine is asked whether it is there, and how long an answer may take."""
 RUNTIME_MISSED_ANSWERS: Final = 2

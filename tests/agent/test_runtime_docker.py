@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -7,7 +9,8 @@ import pytest
 
 from iacorch.agent.runtime.docker import DockerRuntime
 from tests.agent import busybox
-from tests.agent.runtime_conformance import Programs, RuntimeConformance
+from tests.agent.runtime_conformance import Programs, RuntimeConformance, World
+from tests.agent.waiting import until
 
 
 @pytest.mark.docker
@@ -34,3 +37,16 @@ class TestDockerRuntime(RuntimeConformance):
             exec_echo_hello=("/bin/echo", "hello"),
             exec_forever=("/bin/sleep", "1000"),
         )
+
+    async def test_a_command_that_takes_too_long_is_ended_with_all_it_started(self, world: World) -> None:
+        container = await world.container(await world.sandbox(), world.programs.forever)
+        await world.runtime.start(container)
+        command = ("/bin/sh", "-c", "sleep 4242 & sleep 4243")
+        with pytest.raises(TimeoutError):
+            await world.runtime.exec(container, command, timeout_seconds=2.0, output_bytes=10)
+        await until(lambda: asyncio.to_thread(_processes, container), lambda found: "sleep 424" not in found)
+
+
+def _processes(container: str) -> str:
+    found = subprocess.run(["docker", "top", container, "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    return found.stdout

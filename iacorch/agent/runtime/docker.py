@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import struct
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 import aiodocker
 import aiohttp
 import orjson
+import structlog
+from aiodocker.execs import Exec
 
 from iacorch.agent.runtime import docker_wire as wire
 from iacorch.agent.runtime import pause
@@ -45,11 +50,19 @@ from iacorch.agent.runtime.docker_logs import Entries
 from iacorch.errors import RuntimeFailed
 from iacorch.kit import limits
 
+log = structlog.get_logger(__name__)
 _EVENTS: Final = ["start", "die", "destroy", "oom"]
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _FRAME: Final = struct.Struct(">BxxxI")
 _GONE: Final = 404
 _CLASH: Final = 409
+
+
+def _control_group(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -194,15 +207,39 @@ class DockerRuntime:
         self, container_id: str, command: tuple[str, ...], *, timeout_seconds: float, output_bytes: int
     ) -> ExecResult:
         output = bytearray()
-        async with asyncio.timeout(timeout_seconds):
-            with _door("run a command in", container_id):
-                container = self.docker.containers.container(container_id)
-                execution = await container.exec(list(command), stdout=True, stderr=True, tty=False)
-                async with execution.start(detach=False) as stream:
-                    while (message := await stream.read_out()) is not None:
-                        output += message.data[: output_bytes - len(output)]
-                answer = await execution.inspect()
+        execution: Exec | None = None
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                with _door("run a command in", container_id):
+                    container = self.docker.containers.container(container_id)
+                    execution = await container.exec(list(command), stdout=True, stderr=True, tty=False)
+                    async with execution.start(detach=False) as stream:
+                        while (message := await stream.read_out()) is not None:
+                            output += message.data[: output_bytes - len(output)]
+                    answer = await execution.inspect()
+        except (TimeoutError, asyncio.CancelledError):
+            if execution is not None:
+                await self._end(execution, container_id)
+            raise
         return ExecResult(int(answer.get("ExitCode") or 0), bytes(output))
+
+    async def _end(self, execution: Exec, container_id: str) -> None:
+        """The engine leaves a command running that nobody listens to any more, and has no call to end one."""
+        try:
+            async with asyncio.timeout(limits.EXEC_END_SECONDS):
+                with _door("end a command in", container_id):
+                    answer = await execution.inspect()
+        except (TimeoutError, RuntimeFailed) as error:
+            log.info("a command that took too long may still run", container=container_id, error=str(error))
+            return
+        pid = int(answer.get("Pid") or 0)
+        # The engine may be on another machine, and the number somebody else's by now: only a process of that container.
+        if pid and answer.get("Running") and container_id in _control_group(pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if os.getpgid(pid) == pid:
+                    os.killpg(pid, signal.SIGKILL)
+                else:
+                    os.kill(pid, signal.SIGKILL)
 
     @asynccontextmanager
     async def logs(self, container_id: str, options: LogOptions) -> AsyncIterator[AsyncIterator[bytes]]:
