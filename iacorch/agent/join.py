@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from iacorch.client.tunnel import JOIN_PATH
 from iacorch.errors import ApiError, ConfigError, Unauthorized, Unavailable
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock, parse_rfc3339, rfc3339
+from iacorch.kit.files import write_whole
 
 _RENEW_AT: Final = 2 / 3
 """Of a certificate's life."""
@@ -59,9 +59,10 @@ async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False)
     """
     ca = _read(settings.ca_file, "--ca")
     kept = _kept(settings, ca)
-    if kept is not None and not renew and clock.now() < kept.renew_at:
+    # One that is to be renewed is good until it ends: the node works with it while the server is asked.
+    if kept is not None and not renew and clock.now() < kept.ends_at:
         return kept
-    key = _key(settings.folder)
+    key = private_key(settings.folder)
     is_good = kept is not None and clock.now() < kept.ends_at
     asking = kept.endpoint if kept is not None and is_good else _with_token(settings, ca)
     pause = limits.INFORMER_BACKOFF_START_SECONDS
@@ -83,13 +84,13 @@ async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False)
         except ApiError as error:
             raise ConfigError(f"the server does not let this node join: {error.message}", where="--server") from error
         else:
-            found = _write(settings, ca, certificate, key)
+            found = keep(settings, ca, certificate, key)
             log.info("got a client certificate", node=settings.node_name, renew_at=found.renew_at.isoformat())
             return found
 
 
 async def _ask(endpoint: Endpoint, node_name: str, key: bytes) -> bytes:
-    body = orjson.dumps({"nodeName": node_name, "csr": _request(key, node_name).decode()})
+    body = orjson.dumps({"nodeName": node_name, "csr": signing_request(key, node_name).decode()})
     headers = {"Content-Type": "application/json"}
     try:
         async with HttpClient(endpoint) as client, client.session.post(JOIN_PATH, data=body, headers=headers) as answer:
@@ -129,7 +130,8 @@ def _kept(settings: JoinSettings, ca: bytes) -> Identity | None:
     return Identity(Endpoint(settings.server, ca, certificate, key), renew_at, ends_at, is_new=False)
 
 
-def _write(settings: JoinSettings, ca: bytes, certificate: bytes, key: bytes) -> Identity:
+def keep(settings: JoinSettings, ca: bytes, certificate: bytes, key: bytes) -> Identity:
+    """Put on disk what the server gave."""
     from cryptography import x509
 
     try:
@@ -143,8 +145,8 @@ def _write(settings: JoinSettings, ca: bytes, certificate: bytes, key: bytes) ->
         "renew at": rfc3339(renew_at),
         "ends at": rfc3339(ends_at),
     }
-    write_private(settings.folder / "agent.crt", certificate)
-    write_private(settings.folder / "agent.json", orjson.dumps(about))  # last: it says that the others are whole
+    write_whole(settings.folder / "agent.crt", certificate)
+    write_whole(settings.folder / "agent.json", orjson.dumps(about))  # last: it says that the others are whole
     return Identity(Endpoint(settings.server, ca, certificate, key), renew_at, ends_at, is_new=True)
 
 
@@ -152,7 +154,7 @@ def _fingerprint(settings: JoinSettings, *parts: bytes) -> str:
     return hashlib.sha256(b"\0".join((settings.node_name.encode(), *parts))).hexdigest()
 
 
-def _key(folder: Path) -> bytes:
+def private_key(folder: Path) -> bytes:
     """The node's private key, made once."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -169,11 +171,11 @@ def _key(folder: Path) -> bytes:
     content = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    write_private(file, content)
+    write_whole(file, content)
     return content
 
 
-def _request(key: bytes, node_name: str) -> bytes:
+def signing_request(key: bytes, node_name: str) -> bytes:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -195,14 +197,3 @@ def _read(path: Path, flag: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", where=flag) from error
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Atomically, readable by nobody else at any moment."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(path)
