@@ -36,6 +36,7 @@ def prepare_create(kind: Kind, obj: Object, *, uid: str, now: datetime) -> Objec
     metadata = {field: value for field, value in objects.metadata(obj).items() if field not in _SERVERS_METADATA}
     metadata.pop("resourceVersion", None)
     metadata.pop("selfLink", None)
+    metadata.pop("managedFields", None)  # owners are written down by who applies
     metadata |= {"uid": uid, "creationTimestamp": rfc3339(now)}
     if counts_generation(kind):
         metadata["generation"] = 1

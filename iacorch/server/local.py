@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from iacorch.api import objects
 from iacorch.api.catalogue import Kind
@@ -18,6 +18,9 @@ from iacorch.client.contract import ObjectList, PatchType, Propagation, WatchEve
 from iacorch.server.registry import Registry
 from iacorch.server.request import SYSTEM, DeleteOptions, ReadOptions, Target, User, WriteOptions
 from iacorch.server.watching import Event
+
+MANAGER: Final = "iacorch"
+"""Who owns the fields that controllers write."""
 
 
 class LocalClient:
@@ -51,7 +54,7 @@ class LocalClient:
             yield _one_by_one(events)
 
     async def create(self, kind: Kind, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
-        options = WriteOptions(dry_run=dry_run, field_validation="Strict")
+        options = WriteOptions(dry_run, MANAGER, "Strict")
         namespace = objects.namespace(obj)
         match subresource:
             case "binding":
@@ -67,7 +70,7 @@ class LocalClient:
 
     async def update(self, kind: Kind, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
         target = Target(kind, objects.namespace(obj), objects.name(obj), subresource)
-        options = WriteOptions(dry_run=dry_run, field_validation="Strict")
+        options = WriteOptions(dry_run, MANAGER, "Strict")
         return (await self._registry.update(self._user, target, obj, options)).obj or {}
 
     async def patch(
@@ -82,7 +85,7 @@ class LocalClient:
         dry_run: bool = False,
     ) -> Object:
         target = Target(kind, namespace, name, subresource)
-        options = WriteOptions(dry_run=dry_run, field_validation="Strict")
+        options = WriteOptions(dry_run, MANAGER, "Strict")
         return (await self._registry.patch(self._user, target, patch, patch_type, options)).obj or {}
 
     async def delete(

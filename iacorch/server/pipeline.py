@@ -8,14 +8,18 @@ knows the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from iacorch.api import defaults, ignored, objects, patch, schema, structure, subresources, validate
+from iacorch.api import apply, defaults, ignored, objects, patch, schema, structure, subresources, validate
+from iacorch.api.apply import owners
+from iacorch.api.apply.owners import Manager, Owners
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
+from iacorch.api.structure import Type
 from iacorch.client.contract import PatchType
-from iacorch.errors import BadRequest, Cause, UnsupportedMedia
+from iacorch.errors import BadRequest, Cause, Invalid, UnsupportedMedia
 from iacorch.server.request import Target, WriteOptions
 
 
@@ -26,6 +30,8 @@ class Wish:
     obj: Object
     warnings: tuple[str, ...] = ()
     missing: tuple[Cause, ...] = ()
+    owners: Owners | None = None
+    """Of an apply, which knows them. Other writes are looked at once they are complete: `tracked`."""
 
 
 def read(target: Target, name: str, body: Object, options: WriteOptions) -> Wish:
@@ -48,13 +54,81 @@ def read_scale(old: Object, body: Object, options: WriteOptions) -> Wish:
     return Wish(objects.with_metadata(scaled, resourceVersion=version or None), decoded.warnings, decoded.missing)
 
 
-def check_patch_type(patch_type: PatchType) -> None:
-    """Fields have no owners here, so there is nothing to apply by."""
-    if patch_type is PatchType.APPLY:
+def check_patch_options(patch_type: PatchType, options: WriteOptions) -> None:
+    """Raises Invalid for options that this type of patch lacks, or does not have."""
+    words = ""
+    if patch_type is PatchType.APPLY and not options.field_manager:
+        words = "fieldManager: Required value: is required for apply patch"
+    elif patch_type is not PatchType.APPLY and options.force:
+        words = "force: Forbidden: may not be specified for non-apply patch"
+    if words:
+        field, _, message = words.partition(": ")
+        raise Invalid(f'PatchOptions.meta.k8s.io "" is invalid: {words}', causes=[Cause(field, message)])
+
+
+def applied_type(target: Target) -> Type:
+    """The structure by which an apply merges. Raises UnsupportedMedia where there is none."""
+    type_ = structure.type_of(target.kind)
+    if type_ is None or target.subresource not in ("", "status"):
         raise UnsupportedMedia(
-            "server-side apply is not supported by this server: apply from the client "
-            "(kubectl apply without --server-side, helm --server-side=false)"
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(patch.supported(target.kind))
         )
+    return type_
+
+
+def applied_body(target: Target, body: object) -> Object:
+    """An applied configuration: the wanted fields, without defaults. Raises BadRequest, for unknown fields too."""
+    if not isinstance(body, dict):
+        raise BadRequest("error decoding apply patch: the body must be an object")
+    for field in ("apiVersion", "kind"):
+        if not body.get(field):
+            raise BadRequest(f"error decoding apply patch: Object '{field}' is missing")
+    _check_type(target.kind, body)
+    if objects.metadata(body).get("managedFields"):
+        raise BadRequest("metadata.managedFields must be nil")
+    if objects.name(body) not in ("", target.name):
+        raise BadRequest(
+            f"the name of the object ({objects.name(body)}) does not match the name on the URL ({target.name})"
+        )
+    obj = schema.decode(target.kind, body, "Strict").obj
+    return {**obj, "metadata": {**objects.metadata(obj), "name": target.name}}
+
+
+def applied(target: Target, wanted: Object, options: WriteOptions, now: datetime, old: Object) -> Wish:
+    """What an apply makes of the stored object. Raises Conflict where others own what it changes."""
+    outcome = apply.apply(
+        target.kind,
+        applied_type(target),
+        old,
+        wanted,
+        Manager(options.field_manager, "Apply", target.kind.api_version, target.subresource),
+        force=options.force,
+        now=now,
+    )
+    return replace(read(target, target.name, outcome.obj, options), owners=outcome.owners)
+
+
+def begun_by_apply(target: Target, wanted: Object, options: WriteOptions, now: datetime) -> Owners:
+    """The owners of what an apply makes."""
+    manager = Manager(options.field_manager, "Apply", target.kind.api_version)
+    return apply.begin(target.kind, applied_type(target), wanted, manager, now=now)
+
+
+def tracked(target: Target, old: Object, wish: Wish, new: Object, options: WriteOptions, *, now: datetime) -> Object:
+    """`new` with the owners of its fields, if anybody ever applied to the object; else `new` as it is."""
+    known, given = objects.metadata(old).get("managedFields"), objects.metadata(wish.obj).get("managedFields")
+    if wish.owners is None and not known and not given:
+        return new
+    kind, type_ = target.kind, structure.type_of(target.kind)
+    if wish.owners is not None:
+        found = wish.owners
+    elif type_ is None or given in ([], [{}]):  # an empty list is how a client asks to forget the owners
+        found = ()
+    else:
+        manager = Manager(options.field_manager or "unknown", "Update", kind.api_version, target.subresource)
+        found = apply.written(kind, type_, old, new, owners.read(given or known), manager, now=now)
+    return objects.with_metadata(new, managedFields=owners.write(found) or None)
 
 
 def patched(

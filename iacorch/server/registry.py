@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from iacorch.api import catalogue, objects, strategy, subresources
+from iacorch.api.apply.owners import Owners
+from iacorch.api.apply.owners import write as write_owners
 from iacorch.api.catalogue import Catalogue
 from iacorch.api.objects import Object
 from iacorch.client.contract import PatchType
@@ -99,6 +102,9 @@ class Registry:
 
     async def create(self, user: User, target: Target, body: Object, options: WriteOptions) -> Written:
         """A new object; its name is the body's, or made from `generateName`."""
+        return await self._create(user, target, body, options, ())
+
+    async def _create(self, user: User, target: Target, body: Object, options: WriteOptions, owners: Owners) -> Written:
         self._authorise(user, "create", target)
         self._check_namespace_of(target, body)
         for attempt in range(ATTEMPTS):
@@ -106,6 +112,8 @@ class Registry:
             place = Target(target.kind, target.namespace, name)
             wish = pipeline.read(place, name, body, options)
             begun = strategy.prepare_create(target.kind, wish.obj, uid=self._ids.uid(), now=self._clock.now())
+            if owners:
+                begun = objects.with_metadata(begun, managedFields=write_owners(owners))
             admitted = await self._admission.creating(user, place, begun)
             pipeline.check_create(target.kind, admitted, wish.missing)
             async with self._admission.allocating(place, None, admitted) as complete:
@@ -137,12 +145,29 @@ class Registry:
         patch_type: PatchType,
         options: WriteOptions,
     ) -> Written:
-        """Change some fields of what is there."""
+        """Change some fields of what is there. An apply also makes what is not there."""
         self._authorise(user, "patch", target)
-        pipeline.check_patch_type(patch_type)
+        pipeline.check_patch_options(patch_type, options)
+        if patch_type is PatchType.APPLY:
+            return await self._apply(user, target, patch, options)
         return await self._change(
             user, target, lambda old: pipeline.patched(target, old, patch, patch_type, options), options
         )
+
+    async def _apply(self, user: User, target: Target, body: object, options: WriteOptions) -> Written:
+        wanted = pipeline.applied_body(target, body)
+        for _ in range(ATTEMPTS):
+            now = self._clock.now()
+            if target.subresource or await self.storage.get(target) is not None:
+                return await self._change(
+                    user, target, partial(pipeline.applied, target, wanted, options, now), options
+                )
+            owners = pipeline.begun_by_apply(target, wanted, options, now)
+            try:
+                return await self._create(user, Target(target.kind, target.namespace), wanted, options, owners)
+            except AlreadyExists:
+                continue
+        raise target.conflict(STALE)
 
     async def delete(self, user: User, target: Target, options: DeleteOptions) -> Written:
         """Remove, or mark as being deleted where grace or finalizers hold it."""
@@ -214,7 +239,8 @@ class Registry:
             old = stored.decode()
             wish = change(old)
             self._check_based_on(target, old, wish.obj)
-            new = self._prepared(target, old, wish.obj)
+            prepared = self._prepared(target, old, wish.obj)
+            new = pipeline.tracked(target, old, wish, prepared, options, now=self._clock.now())
             self._admission.updating(user, target, old, new)
             pipeline.check_update(kind, old, new, target.subresource, wish.missing)
             async with self._admission.allocating(target, old, new) as complete:

@@ -160,7 +160,7 @@ def test_a_strategic_patch_of_nothing_leaves_no_directive_behind(change: dict[st
 
 
 def test_content_types() -> None:
-    assert patch.supported(catalogue.POD)[-1] == patch.STRATEGIC_PATCH
+    assert patch.supported(catalogue.POD)[-2:] == (patch.STRATEGIC_PATCH, patch.APPLY_PATCH)
     with pytest.raises(UnsupportedMedia):
         patch.apply("application/apply-patch+yaml", {}, {}, type_=POD)
     with pytest.raises(UnsupportedMedia):

@@ -200,7 +200,6 @@ def test_wrong_input_gets_kubernetes_words_and_nothing_is_stored(kubectl: Kubect
         pytest.param("delete namespace default", "namespace may not be deleted", id="immortal"),
         pytest.param("get pods -l a=b=c", "unable to parse requirement", id="label"),
         pytest.param("get pods --field-selector spec.color=red", "field label not supported: spec.color", id="field"),
-        pytest.param("apply --server-side -f -", "server-side apply is not supported", id="server-side"),
         pytest.param("scale deployment none --replicas 2", 'deployments.apps "none" not found', id="scale"),
     ],
 )
@@ -219,6 +218,34 @@ def test_apply_again_changes_nothing_and_diff_agrees(kubectl: Kubectl) -> None:
     assert "+  replicas: 3" in changed.out
     assert kubectl("apply -f -", DEPLOYMENT.replace("replicas: 2", "replicas: 3")).out.endswith("configured\n")
     assert json.loads(kubectl("get deployment web -o json").out)["spec"]["replicas"] == 3
+
+
+def test_server_side_apply_keeps_owners_apart(kubectl: Kubectl) -> None:
+    ours = DEPLOYMENT.replace("replicas: 2", "replicas: 3")
+    assert kubectl("apply --server-side -f -", DEPLOYMENT).out == "deployment.apps/web serverside-applied\n"
+    before = kubectl("get deployment web -o jsonpath={.metadata.resourceVersion}").out
+    assert kubectl("apply --server-side -f -", DEPLOYMENT).code == 0
+    assert kubectl("get deployment web -o jsonpath={.metadata.resourceVersion}").out == before, "nothing changed"
+    refused = kubectl("apply --server-side --field-manager other -f -", ours)
+    assert 'Apply failed with 1 conflict: conflict with "kubectl": .spec.replicas' in refused.err
+    assert kubectl("apply --server-side --field-manager other --force-conflicts -f -", ours).code == 0
+    assert kubectl("get deployment web -o jsonpath={.spec.replicas}").out == "3"
+    assert kubectl("scale deployment web --replicas 5").code == 0
+    refused = kubectl("apply --server-side --field-manager other -f -", ours)
+    assert 'conflict with "kubectl" with subresource "scale" using apps/v1' in refused.err
+
+
+def test_kubectl_takes_over_what_it_applied_by_itself(kubectl: Kubectl) -> None:
+    both = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: '1', b: '1'}}"
+    assert kubectl("apply -f -", both).code == 0
+    assert kubectl("apply --server-side -f -", both.replace(", b: '1'", "")).code == 0
+    assert kubectl("get configmap c -o jsonpath={.data}").out == '{"a":"1"}'
+
+
+def test_an_unknown_field_is_never_applied(kubectl: Kubectl) -> None:
+    done = kubectl("apply --server-side --validate=false -f -", POD.replace("image:", "imagee:"))
+    assert 'unknown field "spec.containers[0].imagee"' in done.err
+    assert kubectl("get pods -o name").out == ""
 
 
 def test_a_dry_run_stores_nothing(kubectl: Kubectl) -> None:

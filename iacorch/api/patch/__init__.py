@@ -1,8 +1,8 @@
 """Patches: JSON patch, JSON merge patch, strategic merge patch; a pure function for each.
 
 In: the current object and the decoded patch body. Out: the patched object, not yet checked: the server runs it
-through `schema.decode`, defaults and validation like any update. `apply` chooses by content type. Server-side apply
-belongs here as `apply.py` when fields have owners; until then its content type is refused.
+through `schema.decode`, defaults and validation like any update. `apply` chooses by content type. Server-side apply is
+`iacorch.api.apply`: it also reads and writes the owners of fields.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from iacorch.errors import BadRequest, UnsupportedMedia
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 
 def supported(kind: Kind) -> tuple[str, ...]:
     """Content types that PATCH takes for this kind; custom resources have no merge keys, so no strategic patch."""
     both = (JSON_PATCH, MERGE_PATCH)
-    return both if type_of(kind) is None else (*both, STRATEGIC_PATCH)
+    return both if type_of(kind) is None else (*both, STRATEGIC_PATCH, APPLY_PATCH)
 
 
 def apply(content_type: str, obj: Object, patch: Any, *, type_: Type | None) -> Object:

@@ -6,6 +6,7 @@ or Kubernetes protobuf; answers are JSON or YAML, whole, as a Table, or as metad
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -111,6 +112,9 @@ def _json(body: bytes) -> Any:
 
 
 def _yaml(body: bytes) -> Any:
+    if body.startswith(b"{"):
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(body)  # what programs send; flow style YAML goes on below
     try:
         _check_depth(body)
         value = yaml.load(body, Loader=_LOADER)

@@ -7,7 +7,7 @@ In: the method, the path, query, headers and body of a request, and who asks. Ou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -23,7 +23,7 @@ from iacorch.server.http.paths import ResourcePath
 from iacorch.server.http.shapes import View
 from iacorch.server.listing import Listing
 from iacorch.server.registry import Registry, Written
-from iacorch.server.request import Target, User
+from iacorch.server.request import Target, User, WriteOptions
 from iacorch.server.tunnel import Tunnels
 
 _WATCH_WORDS: Final = ("true", "1")
@@ -104,7 +104,7 @@ class Resources:
 
     async def _update(self, call: Call) -> web.Response:
         body = self._body(call)
-        written = await self._registry.update(call.user, call.target, body, query.write_options(call.query))
+        written = await self._registry.update(call.user, call.target, body, _options(call))
         return self._written(call, written)
 
     async def _patch(self, call: Call) -> web.Response:
@@ -119,7 +119,7 @@ class Resources:
         patch = negotiation.read_value(call.body, media)
         if not isinstance(patch, (dict, list)):
             raise BadRequest("the body of a patch must be an object or an array of operations")
-        options = query.write_options(call.query)
+        options = query.write_options(call.query) if patch_type is PatchType.APPLY else _options(call)
         written = await self._registry.patch(call.user, call.target, patch, patch_type, options)
         return self._written(call, written)
 
@@ -150,6 +150,14 @@ class Resources:
         else:
             obj = shapes.shaped(call.target.kind, obj, call.view)
         return _json(call, obj, code, written.warnings)
+
+
+def _options(call: Call) -> WriteOptions:
+    """A writer that does not say who it is goes by its program's name."""
+    options = query.write_options(call.query)
+    if options.field_manager:
+        return options
+    return replace(options, field_manager=call.request.headers.get("User-Agent", "").partition("/")[0])
 
 
 def _list_response(call: Call, listing: Listing) -> web.Response:
