@@ -2,9 +2,10 @@
 
     python benchmarks/crash/bench.py [--json] [--kills N]
 
-Kills `iacorchd` with SIGKILL at random moments while 16 clients create, update and delete config maps, and starts it
-again on the same directory, so many times. Rows: kills, writes acknowledged, writes lost (what was acknowledged as
-created or updated is missing or old, or what was acknowledged as deleted is there), time from start to serving.
+Kills `iacorchd` with SIGKILL while 16 clients create, update and delete config maps, each time after another random
+number of acknowledged writes, and starts it again on the same directory, so many times. Rows: kills, writes
+acknowledged, writes lost (what was acknowledged as created or updated is missing or old, or what was acknowledged as
+deleted is there), time from start to serving.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from iacorch.client.http import HttpClient
 from iacorch.errors import ApiError
 
 CLIENTS = 16
-LONGEST_SECONDS = 1.5
-"""Of load before a kill."""
+MOST_WRITES = 400
+"""Acknowledged before a kill."""
 
 Row = tuple[str, float, str, float | None]
 Wanted = dict[str, int | None]
@@ -54,9 +55,9 @@ def config_map(name: str, generation: int) -> dict[str, Any]:
     return {"metadata": {"name": name, "namespace": "default"}, "data": {"n": str(generation), "k": "v" * 300}}
 
 
-async def work(client: HttpClient, round_: int, number: int, acknowledged: Wanted) -> int:
-    """Create, update and delete until nobody answers. Returns the writes that were acknowledged."""
-    count = index = 0
+async def work(client: HttpClient, round_: int, number: int, acknowledged: Wanted, count: Callable[[], None]) -> None:
+    """Create, update and delete until nobody answers; `count` what is acknowledged."""
+    index = 0
     while True:
         name = f"m-{round_}-{number}-{index}"
         index += 1
@@ -68,27 +69,32 @@ async def work(client: HttpClient, round_: int, number: int, acknowledged: Wante
                 else:
                     await client.update(CONFIG_MAP, config_map(name, generation))
                 acknowledged[name] = generation
-                count += 1
+                count()
             if index % 2:
                 del acknowledged[name]
                 await client.delete(CONFIG_MAP, "default", name)
                 acknowledged[name] = None
-                count += 1
+                count()
         except ApiError:
-            return count
+            return
 
 
-async def load_and_kill(
-    folder: Path, process: subprocess.Popen[bytes], round_: int, after: float
-) -> tuple[Wanted, int]:
+async def load_and_kill(folder: Path, process: subprocess.Popen[bytes], round_: int, after: int) -> tuple[Wanted, int]:
     acknowledged: Wanted = {}
+    writes = 0
+
+    def count() -> None:
+        nonlocal writes
+        writes += 1
+        if writes == after:
+            process.kill()
+
     async with HttpClient(read_kubeconfig(folder / "data" / "admin.kubeconfig")) as client:
-        workers = [asyncio.create_task(work(client, round_, number, acknowledged)) for number in range(CLIENTS)]
-        await asyncio.sleep(after)
-        process.kill()
-        counts = await asyncio.gather(*workers)
+        workers = (work(client, round_, number, acknowledged, count) for number in range(CLIENTS))
+        await asyncio.gather(*workers)
+    process.kill()
     process.wait()
-    return acknowledged, sum(counts)
+    return acknowledged, writes
 
 
 async def lost(folder: Path, acknowledged: Wanted) -> list[str]:
@@ -107,7 +113,7 @@ def measure(kills: int, seed: int) -> Iterator[Row]:
         process, _ = start(folder)
         try:
             for round_ in range(kills):
-                after = moments.uniform(0.05, LONGEST_SECONDS)
+                after = moments.randint(1, MOST_WRITES)
                 acknowledged, count = asyncio.run(load_and_kill(folder, process, round_, after))
                 everything |= acknowledged
                 writes += count

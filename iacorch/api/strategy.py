@@ -146,7 +146,11 @@ def _update_service(old: Object, new: Object) -> Object:
         for field in ("clusterIP", "clusterIPs", "ipFamilies"):
             if not spec.get(field) and before.get(field):
                 spec[field] = before[field]
-    if spec.get("type") in ("NodePort", "LoadBalancer") and before.get("type") in ("NodePort", "LoadBalancer"):
+    if spec.get("type") not in ("NodePort", "LoadBalancer") and not spec.get("externalIPs"):
+        # What only the old type had goes with it, unless the client says something new about it.
+        if spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy"):
+            spec.pop("externalTrafficPolicy", None)
+    elif spec.get("type") in ("NodePort", "LoadBalancer") and before.get("type") in ("NodePort", "LoadBalancer"):
         spec["ports"] = _keep_node_ports(before.get("ports") or [], spec.get("ports") or [])
     return {**new, "spec": spec}
 

@@ -71,6 +71,13 @@ def test_string_data_lands_in_data() -> None:
     assert result["type"] == "Opaque"
 
 
+def test_a_service_that_is_no_longer_reached_from_outside_drops_what_only_that_needs() -> None:
+    spec = {"type": "NodePort", "externalTrafficPolicy": "Cluster", "ports": []}
+    old = {"metadata": {"name": "s"}, "spec": spec}
+    new = {"metadata": {"name": "s"}, "spec": {**spec, "type": "ClusterIP"}}
+    assert "externalTrafficPolicy" not in strategy.prepare_update(catalogue.SERVICE, old, new)["spec"]
+
+
 def test_a_service_keeps_what_was_allocated() -> None:
     old = created(catalogue.SERVICE, build.service(type="NodePort"))
     old["spec"] |= {"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"]}

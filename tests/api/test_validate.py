@@ -259,6 +259,19 @@ SELECTOR_WORDS = "`selector` does not match template `labels`"
         pytest.param(SERVICE, build.service(ports=[]), "spec.ports: Required value", id="no ports"),
         pytest.param(
             SERVICE,
+            build.service(externalTrafficPolicy="Local"),
+            'spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services',
+            id="traffic policy without a way in",
+        ),
+        pytest.param(
+            SERVICE,
+            build.service(type="LoadBalancer", loadBalancerSourceRanges=["ten"]),
+            'spec.loadBalancerSourceRanges[0]: Invalid value: "ten": must be a valid CIDR value, '
+            "(e.g. 10.9.8.0/24 or 2001:db8::/64)",
+            id="source range",
+        ),
+        pytest.param(
+            SERVICE,
             build.service(ports=[{"port": 80, "nodePort": 30000}]),
             "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
             id="node port of a cluster IP",

@@ -175,6 +175,8 @@ def resources(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
             at = f"{path}.{field}[{name}]"
             problems.each(at, name, names.qualified_name(name))
             if "/" not in name and name not in _RESOURCES and not name.startswith("hugepages-"):
+                if name not in _RESOURCES_OF_OTHERS:
+                    problems.invalid(at, name, "must be a standard resource type or fully qualified")
                 problems.invalid(at, name, "must be a standard resource for containers")
             if quantity.is_negative(amount):
                 problems.invalid(at, str(amount), "must be greater than or equal to 0")
@@ -185,6 +187,8 @@ def resources(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
 
 
 _RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
+_RESOURCES_OF_OTHERS: Final = frozenset({"pods", "storage", "services", "secrets", "configmaps", "resourcequotas"})
+"""Resources that Kubernetes knows, but not as something that a container uses."""
 
 
 def _mounts(problems: Problems, path: str, mounts: list[dict[str, Any]], volumes: set[str]) -> None:

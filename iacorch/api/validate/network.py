@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any, Final
 
 from iacorch.api import names, objects
@@ -13,6 +14,7 @@ _TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _AFFINITIES: Final = ("ClientIP", "None")
 _POLICIES: Final = ("Cluster", "Local")
+_FROM_OUTSIDE: Final = ("NodePort", "LoadBalancer")
 _ADDRESS_TYPES: Final = ("FQDN", "IPv4", "IPv6")
 _AFFINITY_SECONDS: Final = 86_400
 _ENDPOINTS: Final = 1000
@@ -42,8 +44,22 @@ def service(problems: Problems, obj: Object) -> None:
             problems.invalid(path, seconds, f"must be greater than 0 and less than {_AFFINITY_SECONDS}")
     for field in ("externalTrafficPolicy", "internalTrafficPolicy"):
         problems.one_of(f"spec.{field}", spec.get(field), _POLICIES)
+    if spec.get("externalTrafficPolicy") and kind not in _FROM_OUTSIDE and not spec.get("externalIPs"):
+        words = "may only be set for externally-accessible services"
+        problems.invalid("spec.externalTrafficPolicy", spec["externalTrafficPolicy"], words)
+    for index, network in enumerate(spec.get("loadBalancerSourceRanges") or []):
+        _source_range(problems, f"spec.loadBalancerSourceRanges[{index}]", network, kind)
     for index, address in enumerate(spec.get("externalIPs") or []):
         addresses.check(problems, f"spec.externalIPs[{index}]", address)
+
+
+def _source_range(problems: Problems, path: str, network: str, kind: str) -> None:
+    if kind != "LoadBalancer":
+        problems.forbidden(path, "may only be used when `type` is 'LoadBalancer'")
+    try:
+        ipaddress.ip_network(network.strip(), strict=False)
+    except ValueError:
+        problems.invalid(path, network, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
 
 
 def _external_name(problems: Problems, spec: dict[str, Any]) -> None:

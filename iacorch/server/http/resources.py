@@ -21,6 +21,7 @@ from iacorch.kit.clock import Clock
 from iacorch.server.http import negotiation, query, shapes, streams
 from iacorch.server.http.paths import ResourcePath
 from iacorch.server.http.shapes import View
+from iacorch.server.http.whole import WholeJson
 from iacorch.server.listing import Listing
 from iacorch.server.registry import Registry, Written
 from iacorch.server.request import Target, User, WriteOptions
@@ -82,10 +83,10 @@ class Resources:
             return _list_response(call, listing)
         stored = await registry.get(call.user, target)
         if call.view.is_plain:
-            return web.Response(body=stored.wire(), content_type=negotiation.JSON)
+            return WholeJson(stored.wire())
         return _json(call, shapes.shaped(target.kind, stored.decode(), call.view))
 
-    async def _create(self, call: Call) -> web.Response:
+    async def _create(self, call: Call) -> web.StreamResponse:
         target, registry = call.target, self._registry
         body = self._body(call)
         options = query.write_options(call.query)
@@ -102,12 +103,12 @@ class Resources:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         return self._written(call, await registry.create(call.user, target, body, options))
 
-    async def _update(self, call: Call) -> web.Response:
+    async def _update(self, call: Call) -> web.StreamResponse:
         body = self._body(call)
         written = await self._registry.update(call.user, call.target, body, _options(call))
         return self._written(call, written)
 
-    async def _patch(self, call: Call) -> web.Response:
+    async def _patch(self, call: Call) -> web.StreamResponse:
         media = negotiation.media_type(call.request.headers.get("Content-Type", ""))
         try:
             patch_type = PatchType(media)
@@ -123,7 +124,7 @@ class Resources:
         written = await self._registry.patch(call.user, call.target, patch, patch_type, options)
         return self._written(call, written)
 
-    async def _delete(self, call: Call) -> web.Response:
+    async def _delete(self, call: Call) -> web.StreamResponse:
         body = self._body(call) if call.body else None
         options = query.delete_options(call.query, body)
         if not call.target.name:
@@ -138,12 +139,13 @@ class Resources:
     def _body(self, call: Call) -> Object:
         return negotiation.read_body(call.body, call.request.headers.get("Content-Type", ""))
 
-    def _written(self, call: Call, written: Written) -> web.Response:
+    def _written(self, call: Call, written: Written) -> web.StreamResponse:
         code = 201 if written.created else 200
         if written.stored is not None and call.view.is_plain and call.target.subresource != "scale":
-            return _with_warnings(
-                web.Response(body=written.stored.wire(), status=code, content_type=negotiation.JSON), written.warnings
-            )
+            if not written.warnings:
+                return WholeJson(written.stored.wire(), code)
+            response = web.Response(body=written.stored.wire(), status=code, content_type=negotiation.JSON)
+            return _with_warnings(response, written.warnings)
         obj = written.obj or {}
         if call.target.subresource == "scale":
             obj = subresources.to_scale(obj)
