@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[2]
+STACK = os.environ.get("STACK", "local")
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{HERE / '.tools/bin'}:{HERE / '.venv/bin'}:{os.environ['PATH']}",
@@ -107,7 +108,10 @@ def main() -> None:
     machines = json.loads(iacorch("stack", "output", "nodes", "--json"))
     names = {name: entry["machine"] for name, entry in machines.items()}
     listed = run("docker", "ps", "--format", "{{.Names}}").split()
-    names["control-plane"] = next(name for name in listed if name.startswith("control-plane-"))
+    # Several fleets may run here: ours is the one that publishes our port.
+    port = json.loads(iacorch("stack", "output", "--json"))["api_endpoint"].rpartition(":")[2]
+    planes = [name for name in listed if name.startswith("control-plane-")]
+    names["control-plane"] = next(name for name in planes if run("docker", "port", name).strip().endswith(f":{port}"))
     with tempfile.TemporaryDirectory(prefix="iacorch-drift-") as folder:
         shop = Path(folder)
         (shop / "Pulumi.yaml").write_text("name: shop\nruntime: python\n")
@@ -177,7 +181,7 @@ def at_other(arguments: tuple[str, ...]) -> bool:
 
 
 def iacorch(*arguments: str, stack: bool = True, codes: tuple[int, ...] = (0,)) -> str:
-    return run("iacorch", *arguments, *(("--stack", "local") if stack else ()), codes=codes)
+    return run("iacorch", *arguments, *(("--stack", STACK) if stack else ()), codes=codes)
 
 
 def run(*command: str, codes: tuple[int, ...] = (0,)) -> str:

@@ -100,6 +100,7 @@ class Desk:
         self._target, self._options = target, options
         self._clock = SystemClock()
         self.path = target.root / _MEMORY
+        self._hosts = Hosts(self._clock)
         self._edges: RealEdges | None = None
 
     async def once(self, scope: Scope, *, correct: bool) -> Report:
@@ -131,7 +132,8 @@ class Desk:
 
         hooks = loop.Hooks(self._policies, self._approvals, tell, _say)
         watched = Scope(tuple(layer for layer in scope.layers if layer is Layer.WORKLOAD), deep=False)
-        await loop.run(edges, hooks, self.recall(), self._clock, watch=watched if watched.layers else None)
+        async with self._hosts.keeping_sessions():
+            await loop.run(edges, hooks, self.recall(), self._clock, watch=watched if watched.layers else None)
 
     async def edges(self) -> RealEdges:
         if self._edges is None:
@@ -140,7 +142,7 @@ class Desk:
             names = await self._stack_names()
             refs = {name: self._target.ref(name) for name in names}
             stacks = Stacks(deployer, files, refs, {})
-            self._edges = RealEdges(stacks, Hosts(self._clock), self._clock, kubeconfig=text)
+            self._edges = RealEdges(stacks, self._hosts, self._clock, kubeconfig=text)
         return self._edges
 
     async def _stack_names(self) -> Sequence[str]:

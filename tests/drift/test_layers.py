@@ -25,7 +25,7 @@ from iacorch.infra.bootstrap.facts import Facts, Installation, Python
 from iacorch.infra.bootstrap.plan import Plan
 from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.state import Resource, Snapshot
-from iacorch.infra.engine.contract import Change, Diagnostic, Op, ResourceDone, ResourcePre, Severity
+from iacorch.infra.engine.contract import Change, Diagnostic, Event, Op, Progress, ResourceDone, ResourcePre, Severity
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -100,6 +100,16 @@ def test_a_preview_that_would_replace_stops_that_correction_only() -> None:
     approved = Decision(seen, Outcome.CORRECT, Chosen(Action.CORRECT), why="approved by ann")
     assert refuse_replacements([ResourcePre(URN, "", Op.REPLACE)], {URN: approved}) == {}
     assert refuse_replacements([ResourcePre(URN, "", Op.UPDATE)], {URN: decision}) == {}
+
+
+def test_what_a_refresh_found_gone_is_no_delete_of_the_correction() -> None:
+    events: list[Event] = [
+        ResourcePre(URN, "", Op.DELETE),
+        Progress(refresh.RUNNING_PROGRAM),
+        ResourcePre(URN, "", Op.CREATE),
+    ]
+    assert [e.op for e in refresh.after_refresh(events) if isinstance(e, ResourcePre)] == [Op.CREATE]
+    assert refresh.after_refresh(events[:1]) == events[:1]
 
 
 # Nodes

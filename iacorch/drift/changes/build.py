@@ -16,17 +16,17 @@ from iacorch.api.objects import Object
 from iacorch.drift.changes.model import Step, Verb
 from iacorch.drift.changes.money import PriceList, price
 from iacorch.drift.compare import differences
+from iacorch.drift.machine.refresh import after_refresh
 from iacorch.drift.model import HIDDEN, Layer, shown
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin import urn as urns
 from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.state import Resource, Snapshot
-from iacorch.infra.engine.contract import Change, Event, Op, Progress, ResourceDone, ResourcePre
+from iacorch.infra.engine.contract import Change, Event, Op, ResourceDone, ResourcePre
 from iacorch.infra.provider import manifest_plan
 from iacorch.infra.provider.manifest_plan import Reference
 
 _VERBS: Final = {Op.CREATE: Verb.CREATE, Op.UPDATE: Verb.CHANGE, Op.REPLACE: Verb.REPLACE, Op.DELETE: Verb.DELETE}
-_RUNNING: Final = "running the program"
 _NODE: Final = "iacorch:index:Node"
 _CONTROL_PLANE: Final = "iacorch:index:ControlPlane"
 _MANIFEST: Final = "iacorch:index:Manifest"
@@ -80,11 +80,9 @@ def build(previews: Iterable[Preview], cluster: Cluster, listed: PriceList) -> t
 
 def planned_of(preview: Preview) -> list[Planned]:
     """What the engine would do after the refresh, in its order; one entry a resource."""
-    said = list(preview.events)
-    starts = [at for at, event in enumerate(said) if isinstance(event, Progress) and event.message == _RUNNING]
     old = {r.urn: r for r in preview.snapshot.resources if not r.delete}
     found: dict[str, Planned] = {}
-    for event in said[starts[-1] if starts else 0 :]:
+    for event in after_refresh(preview.events):
         if not isinstance(event, ResourcePre | ResourceDone) or event.op not in _VERBS:
             continue
         if _is_furniture(event):

@@ -17,12 +17,14 @@ from iacorch.drift.model import HIDDEN, Field, Key, Layer, Observation, Place, V
 from iacorch.infra.engine.builtin import urn as urns
 from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.contract import Change, Diagnostic, Event, Op, ResourceDone, ResourcePre, Severity
+from iacorch.infra.engine.contract import Change, Diagnostic, Event, Op, Progress, ResourceDone, ResourcePre, Severity
 
 HEALTH: Final = frozenset(
     {"reachable", "serviceActive", "ready", "inSync", "running", "mustRun", "state", "status", "instanceState"}
 )
 """Computed properties that say that something is wrong."""
+RUNNING_PROGRAM: Final = "running the program"
+"""What the built-in engine says when a refresh is over and the program begins."""
 _LABELS: Final = ("labels", "tags")
 
 
@@ -36,6 +38,12 @@ def observe(stack: str, resources: Iterable[Resource], events: Sequence[Event]) 
         for resource in resources
         if is_watched(resource)
     )
+
+
+def after_refresh(events: Sequence[Event]) -> Sequence[Event]:
+    """What a preview that refreshes first says of the program: before that, what went is no delete of ours."""
+    starts = [at for at, e in enumerate(events) if isinstance(e, Progress) and e.message == RUNNING_PROGRAM]
+    return events[starts[-1] :] if starts else events
 
 
 def all_unknown(stack: str, resources: Iterable[Resource], reason: str) -> tuple[Observation, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from iacorch.drift.decide import Decision
 from iacorch.drift.machine import refresh
@@ -33,6 +33,8 @@ class Stacks:
     files: BuiltIn
     refs: Mapping[str, StackRef]
     environment: Mapping[str, str]
+    known: dict[str, tuple[bytes, Snapshot]] = field(default_factory=dict, repr=False)
+    """What was read before, by stack: opening a state derives its key, which takes half a second."""
 
     async def snapshots(self) -> tuple[dict[str, Snapshot], tuple[str, ...]]:
         """The states by stack, and words for each that cannot be read."""
@@ -40,7 +42,10 @@ class Stacks:
         errors: list[str] = []
         for name, ref in self.refs.items():
             try:
-                found[name] = (await self.files.open(ref)).snapshot
+                data = self.files.backend(ref).read()
+                if name not in self.known or self.known[name][0] != data:
+                    self.known[name] = (data, (await self.files.open(ref)).snapshot)
+                found[name] = self.known[name][1]
             except EngineError as error:
                 errors.append(f"{Layer.MACHINE}: stack {name}: {error.message}")
         return found, tuple(errors)
@@ -104,7 +109,7 @@ class Stacks:
                 events: list[Event] = []
                 targeted = replace(options, targets=urns)
                 await self.deployer.preview(self.refs[name], targeted, events.append)
-                refused = refuse_replacements(events, by_urn)
+                refused = refuse_replacements(refresh.after_refresh(events), by_urn)
                 if not refused:
                     say(f"stack {name}: setting {len(urns)} resources right")
                     await self.deployer.up(self.refs[name], targeted, events.append)

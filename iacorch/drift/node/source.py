@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from iacorch.infra.bootstrap.errors import PlaybookFailed
 from iacorch.infra.bootstrap.facts import Facts, Installation
 from iacorch.infra.bootstrap.plan import NodeConfig, Plan, plan_control_plane, plan_node
 from iacorch.infra.bootstrap.runner import HostRun
-from iacorch.infra.bootstrap.ssh import SshSession
+from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 
@@ -77,13 +77,34 @@ class Hosts:
     def __init__(self, clock: Clock, *, cache: Path | None = None) -> None:
         self._clock, self._cache = clock, cache
         self._counted: dict[str, int] = {}
+        self._kept: AsyncExitStack | None = None
+        self._open: dict[SshTarget, SshSession] = {}
+
+    @asynccontextmanager
+    async def keeping_sessions(self) -> AsyncIterator[None]:
+        """Inside the block connections stay open from look to look: a second one takes a fraction of the first."""
+        async with AsyncExitStack() as self._kept:
+            try:
+                yield
+            finally:
+                self._kept, self._open = None, {}
+
+    @asynccontextmanager
+    async def _session(self, host: Host) -> AsyncIterator[SshSession]:
+        if self._kept is None:
+            async with ssh.session(host.target) as session:
+                yield session
+            return
+        if host.target not in self._open:
+            self._open[host.target] = await self._kept.enter_async_context(ssh.session(host.target))
+        yield self._open[host.target]
 
     async def look(self, fleet: Sequence[Host], *, node_layer: bool, containers: bool, deep: bool) -> list[Looked]:
         """In the order of `fleet`. `deep`: also try the roles in Ansible's check mode."""
         slots = asyncio.Semaphore(limits.DRIFT_HOSTS_AT_ONCE)
 
         async def one(host: Host) -> Looked:
-            async with slots, ssh.session(host.target) as session:
+            async with slots, self._session(host) as session:
                 return await self.enter(host, session, node_layer=node_layer, containers=containers and host.is_node)
 
         looked = list(await asyncio.gather(*map(one, fleet)))
