@@ -50,23 +50,21 @@ class Facts:
     kernel: str = ""
     arch: str = ""
     systemd: bool = False
-    apt: bool = False
     pythons: tuple[Python, ...] = ()
-    cgroup_version: int = 0
     cpus: int = 0
     memory_bytes: int = 0
     free_bytes: Mapping[str, int] = field(default_factory=dict)
     clock_offset_seconds: float = 0.0
     ports: frozenset[tuple[Protocol, int]] = frozenset()
     addresses: tuple[str, ...] = ()
-    kernel_features: frozenset[str] = frozenset()
+    missing_modules: tuple[str, ...] = ()
+    """Parts that pods need and that this kernel does not have."""
     docker_version: str = ""
     docker_config: Literal["", "ours", "foreign"] = ""
     """Who wrote /etc/docker/daemon.json: nobody, we, or somebody else."""
     docker_in_use: bool = False
     """Whether the Docker Engine has containers or networks that are not ours."""
     has_nft: bool = False
-    has_iptables: bool = False
     installation: Installation = Installation()
 
 
@@ -107,21 +105,18 @@ def parse(text: str, *, asked_between: tuple[float, float] = (0.0, 0.0)) -> Fact
         kernel=one.get("kernel", ""),
         arch=one.get("arch", ""),
         systemd="systemd" in one,
-        apt="apt" in one,
         pythons=tuple(dict.fromkeys(_python(value) for value in every("python"))),
-        cgroup_version=int(one.get("cgroup", "0")),
         cpus=int(one.get("cpus") or 0),
         memory_bytes=int(one.get("memory_kib") or 0) * 1024,
         free_bytes={path: int(kib) * 1024 for path, kib in pairs("free_kib").items()},
         clock_offset_seconds=_offset(one.get("clock", ""), asked_between),
         ports=frozenset(_port(value) for value in every("port")),
         addresses=tuple(every("address")),
-        kernel_features=frozenset(every("feature")),
+        missing_modules=tuple(every("missing")),
         docker_version=one.get("docker", ""),
         docker_config=_docker_config(one.get("docker_config", "")),
         docker_in_use="docker_in_use" in one,
         has_nft="nft" in one,
-        has_iptables="iptables" in one,
         installation=Installation(pairs("unit"), pairs("owner"), pairs("bundle")),
     )
 

@@ -12,7 +12,6 @@ if [ -r /etc/os-release ]; then
   say os_id "$ID"; say os_like "${ID_LIKE:-}"; say os_version "${VERSION_ID:-}"; say os_name "${PRETTY_NAME:-$ID}"
 fi
 [ -d /run/systemd/system ] && say systemd 1
-has apt-get && say apt 1
 
 for python in python3 python3.14 python3.13 python3.12 python3.11; do
   if has "$python" && version=$("$python" -c 'import ssl, ctypes, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then
@@ -20,7 +19,6 @@ for python in python3 python3.14 python3.13 python3.12 python3.11; do
   fi
 done
 
-if [ -e /sys/fs/cgroup/cgroup.controllers ]; then say cgroup 2; elif [ -d /sys/fs/cgroup ]; then say cgroup 1; fi
 say cpus "$(grep -c '^processor' /proc/cpuinfo)"
 say memory_kib "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
 # The nearest directory that exists is on the file system that the data will be on.
@@ -41,12 +39,15 @@ for table in tcp tcp6 udp udp6; do
 done | sort -u
 
 for address in $(hostname -I 2>/dev/null); do say address "$address"; done
-for feature in overlay vxlan br_netfilter nf_tables veth bridge; do
+# Where there are no modules to look through (a container), the kernel may still load them when they are first used.
+modules=/lib/modules/$(uname -r)
+for feature in vxlan nf_tables veth overlay; do
   if [ -d "/sys/module/$feature" ] || grep -qw "$feature" /proc/filesystems ||
-    grep -q "/$feature\.ko" "/lib/modules/$(uname -r)/modules.builtin" 2>/dev/null ||
+    grep -q "/$feature\.ko" "$modules/modules.builtin" 2>/dev/null ||
     { has modprobe && modprobe -n -q "$feature" 2>/dev/null; }; then
-    say feature "$feature"
+    continue
   fi
+  [ -d "$modules" ] && has modprobe && say missing "$feature"
 done
 
 if has dockerd; then say docker "$(dockerd --version 2>/dev/null | sed -n 's/^Docker version \([^, ]*\).*/\1/p')"; fi
@@ -61,7 +62,6 @@ if [ ! -e /etc/docker/daemon.json ] && has docker && timeout 20 docker version >
   fi
 fi
 has nft && say nft 1
-has iptables && say iptables 1
 
 for unit in iacorchd iacorch-agent; do
   file=/etc/systemd/system/$unit.service

@@ -19,7 +19,15 @@ from iacorch.kit import limits
 
 BundleKind = Literal["agent", "control-plane"]
 RefusalCode = Literal[
-    "no-python", "wrong-os", "wrong-arch", "no-systemd", "no-space", "clock-off", "port-taken", "owned-by-other"
+    "no-python",
+    "wrong-os",
+    "wrong-arch",
+    "no-systemd",
+    "kernel-lacks",
+    "no-space",
+    "clock-off",
+    "port-taken",
+    "owned-by-other",
 ]
 
 PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))
@@ -96,6 +104,7 @@ def plan_node(facts: Facts, config: NodeConfig, *, host: str) -> Plan | tuple[Re
     """How to make the machine at `host` a node."""
     refusals = (
         *_machine_refusals(facts),
+        *_kernel_refusals(facts),
         *_space_refusals(facts, limits.NODE_FREE_BYTES, installed=AGENT_UNIT),
         *_port_refusals(facts, {("udp", VXLAN_PORT): "the pod network"}, holder=AGENT_UNIT),
         *_owner_refusals(facts, AGENT_UNIT, config.owner),
@@ -191,6 +200,15 @@ def _machine_refusals(facts: Facts) -> Iterator[Refusal]:
             "clock-off",
             f"{abs(facts.clock_offset_seconds):.0f} s {direction}, allowed are {limits.CLOCK_OFFSET_SECONDS:.0f} s",
             "set the machine's clock, for example with `timedatectl set-ntp true`",
+        )
+
+
+def _kernel_refusals(facts: Facts) -> Iterator[Refusal]:
+    if facts.missing_modules:
+        yield Refusal(
+            "kernel-lacks",
+            f"{facts.kernel} has no {', '.join(facts.missing_modules)}, which pods need",
+            "boot the distribution's own kernel (linux-image-amd64; some cloud kernels leave parts out)",
         )
 
 

@@ -20,7 +20,6 @@ os_name=Debian GNU/Linux 12 (bookworm)
 systemd=1
 python=3.11 /usr/bin/python3
 python=3.11 /usr/bin/python3
-cgroup=2
 cpus=2
 memory_kib=2048
 free_kib=/opt 10
@@ -28,7 +27,7 @@ free_kib=/var/lib 20
 port=tcp 1A2B
 port=udp 20F8
 address=10.0.0.5
-feature=overlay
+missing=vxlan
 docker=20.10.24+dfsg1
 docker_config=foreign
 docker_in_use=1
@@ -49,7 +48,7 @@ def test_an_answer_is_read_field_by_field() -> None:
     assert facts.ports == {("tcp", 0x1A2B), ("udp", 8440)}
     assert (facts.docker_version, facts.docker_config) == ("20.10.24+dfsg1", "foreign")
     assert facts.docker_in_use
-    assert (facts.has_nft, facts.has_iptables, facts.systemd, facts.apt) == (True, False, True, False)
+    assert (facts.has_nft, facts.systemd, facts.missing_modules) == (True, True, ("vxlan",))
     assert facts.installation.active("iacorch-agent")
     assert facts.installation.owners == {"iacorch-agent": "abc"}
     assert facts.installation.bundles == {"iacorch-agent": "0123456789abcdef"}

@@ -24,9 +24,7 @@ MACHINE = Facts(
     os_name="Debian GNU/Linux 12",
     arch="x86_64",
     systemd=True,
-    apt=True,
     pythons=(Python((3, 11), "/usr/bin/python3"),),
-    cgroup_version=2,
     free_bytes={"/opt": 20 * GIB, "/var/lib": 20 * GIB},
     addresses=("10.0.0.5", "172.17.0.1"),
 )
@@ -54,6 +52,7 @@ def refusals(facts: Facts) -> tuple[Refusal, ...]:
         pytest.param({"pythons": (Python((3, 9), "/usr/bin/python3"),)}, "no-python", "3.9", id="Python too old"),
         pytest.param({"os_id": "alpine", "os_name": "Alpine"}, "wrong-os", "Alpine", id="wrong system"),
         pytest.param({"arch": "riscv64"}, "wrong-arch", "riscv64", id="wrong architecture"),
+        pytest.param({"missing_modules": ("vxlan",)}, "kernel-lacks", "no vxlan", id="kernel without tunnels"),
         pytest.param({"systemd": False}, "no-systemd", "not running", id="no systemd"),
         pytest.param({"free_bytes": {"/opt": 2 * GIB - 1}}, "no-space", "/opt", id="one byte too few"),
         pytest.param({"clock_offset_seconds": 30.5}, "clock-off", "ahead", id="clock ahead"),
