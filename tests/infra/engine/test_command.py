@@ -143,3 +143,12 @@ def test_a_full_disk_loses_nothing_and_the_next_run_goes_on(world: World, iacorc
     subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
     assert iacorch("up")[0] == 0
     assert world.there() == ["a-0", "b-0"]
+
+
+def test_expecting_no_changes_fails_when_there_are_some(world: World, iacorch: Command) -> None:
+    world.program('Thing("a")\n')
+    assert iacorch("stack", "init", "dev")[0] == 0
+    code, err = iacorch("preview", "--expect-no-changes")
+    assert (code, "no changes were expected" in err) == (1, True)
+    assert iacorch("up")[0] == 0
+    assert iacorch("preview", "--expect-no-changes")[0] == 0

@@ -236,3 +236,82 @@ async def test_a_stack_reference_to_nowhere_is_an_error(engine: Deployer, world:
     await engine.create_stack(world.ref)
     with pytest.raises(EngineError, match="nowhere"):
         await engine.preview(world.ref, world.options())
+
+
+async def test_transforms_change_registrations_from_the_inside_out(engine: Deployer, world: World) -> None:
+    world.program("""
+def mark(word):
+    def transform(args):
+        if args.type_ != "loop:index:Thing":
+            return None
+        return pulumi.ResourceTransformResult(
+            props={**args.props, "value": args.props["value"] + word},
+            opts=pulumi.ResourceOptions.merge(args.opts, Opts(protect=word == "!" and args.name == "a")),
+        )
+    return transform
+
+
+pulumi.runtime.register_resource_transform(mark("!"))
+g = Group("g", opts=Opts(transforms=[mark("-outer")]))
+Thing("a", value="x", opts=Opts(parent=g, transforms=[mark("-own")]))
+Thing("b", value="y")
+""")
+    await engine.create_stack(world.ref)
+    await engine.up(world.ref, world.options())
+    assert world.resource("a")["inputs"]["value"] == "x-own-outer!"
+    assert world.resource("a")["protect"] is True
+    assert world.resource("b")["inputs"]["value"] == "y!"
+    assert not (await engine.up(world.ref, world.options())).changed
+
+
+async def test_transforms_of_function_calls(engine: Deployer, world: World) -> None:
+    world.program("""
+pulumi.runtime.register_invoke_transform(
+    lambda args: pulumi.InvokeTransformResult(args={"text": args.args["text"] + "!"}, opts=args.opts))
+found = pulumi.runtime.invoke_output("loop:index:twice", {"text": "ab"})
+pulumi.export("found", found.apply(lambda got: got["twice"]))
+""")
+    await engine.create_stack(world.ref)
+    assert (await engine.up(world.ref, world.options())).outputs["found"].value == "ab!ab!"
+
+
+async def test_a_transform_that_raises_is_one_clear_error(engine: Deployer, world: World) -> None:
+    world.program('pulumi.runtime.register_resource_transform(lambda args: 1 / 0)\nThing("a")\n')
+    await engine.create_stack(world.ref)
+    with pytest.raises(EngineError, match="division by zero"):
+        await engine.preview(world.ref, world.options())
+
+
+async def test_dynamic_providers_run_the_program_s_own_code(engine: Deployer, world: World) -> None:
+    program = """
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+
+
+class Note(ResourceProvider):
+    def create(self, props):
+        return CreateResult("note-1", {{**props, "length": len(props["text"])}})
+
+    def diff(self, id, old, new):
+        return DiffResult(changes=old["text"] != new["text"])
+
+    def update(self, id, old, new):
+        return UpdateResult({{**new, "length": len(new["text"])}})
+
+
+class Noted(Resource):
+    length: pulumi.Output[int]
+
+    def __init__(self, name, text):
+        super().__init__(Note(), name, {{"text": text, "length": None}})
+
+
+pulumi.export("length", Noted("n", "{text}").length)
+"""
+    world.program(program.format(text="four"))
+    await engine.create_stack(world.ref)
+    assert (await engine.up(world.ref, world.options())).outputs["length"].value == 4
+    assert not (await engine.up(world.ref, world.options())).changed
+    world.program(program.format(text="seventh"))
+    result = await engine.up(world.ref, world.options())
+    assert (result.changes[Op.UPDATE], result.outputs["length"].value) == (1, 7)
+    assert (await engine.destroy(world.ref, world.options())).changes[Op.DELETE] == 2

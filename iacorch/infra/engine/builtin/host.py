@@ -53,10 +53,15 @@ class PluginHost:
     def __init__(
         self, tasks: Tasks, bundled: Mapping[str, Sequence[str]], environment: Mapping[str, str], root: Path,
         program: Path, on_line: Callable[[str, str], None], held: Sequence[int],
+        fixed: Mapping[str, Sequence[str]],
     ) -> None:  # fmt: skip
-        """`held`: descriptors that every plugin inherits, so that the next run knows when the last is gone."""
+        """`held`: descriptors that every plugin inherits, so that the next run knows when the last is gone.
+
+        `fixed`: commands of plugins that are not looked for.
+        """
         self._tasks, self._bundled, self._environment = tasks, bundled, environment
         self._root, self._program, self._on_line, self._held = root, program, on_line, held
+        self._fixed = fixed
         self._plugins: list[Plugin] = []
         self._expected: dict[str, asyncio.Task[Plugin | EngineError]] = {}
         self.engine_address = ""
@@ -83,7 +88,7 @@ class PluginHost:
             return error
 
     async def _start(self, package: str) -> Plugin:
-        argv = find(package, self._bundled, self._environment)
+        argv = self._fixed.get(package) or find(package, self._bundled, self._environment)
         process = await child.start(
             [*argv, self.engine_address], name=f"provider {package}", cwd=self._root, environment=self._environment,
             pass_fds=self._held,

@@ -8,7 +8,7 @@ state of its own but the root resource and which components bring providers.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -24,13 +24,13 @@ from iacorch.infra.engine.builtin.plugins import CHANNEL_OPTIONS
 from iacorch.infra.engine.builtin.providers import with_version
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.steps import Registration
+from iacorch.infra.engine.builtin.transforms import Transforms
 from iacorch.infra.engine.contract import Diagnostic, Severity
 from iacorch.infra.engine.errors import Interrupted, ResourceFailed, Unsupported
 
 #: Fields of a registration that ask for something else, with the words programs use for it.
 _REFUSED: Final = {
     "remote": "components that live in a provider",
-    "transforms": "the option `transforms`",
     "hooks": "resource hooks",
     "replace_with": "the option `replace_with`",
     "replacement_trigger": "the option `replacement_trigger`",
@@ -41,12 +41,12 @@ _REFUSED: Final = {
     "envVarMappings": "the option `env_var_mappings`",
 }
 #: What programs may ask for: Pulumi's ResourceMonitorFeature, and the same as older SDKs name it.
-_FEATURES: Final = (0, 1, 2, 3, 5)
-_FEATURE_NAMES: Final = frozenset({"secrets", "resourceReferences", "outputValues", "aliasSpecs", "deletedWith"})
+_FEATURES: Final = (0, 1, 2, 3, 5, 7, 8)
+_FEATURE_NAMES: Final = frozenset(
+    {"secrets", "resourceReferences", "outputValues", "aliasSpecs", "deletedWith", "transforms", "invokeTransforms"}
+)
 _RPC_NAMES: Final = {
     "Call": "method calls on resources",
-    "RegisterStackTransform": "stack transforms",
-    "RegisterStackInvokeTransform": "invoke transforms",
     "RegisterResourceHook": "resource hooks",
     "RegisterErrorHook": "error hooks",
     "RegisterPackage": "parameterized packages",
@@ -77,6 +77,7 @@ class Monitor:
         self._config, self._secret_keys = config, secret_keys
         self._on_error_log = on_error_log
         self._root = ""
+        self._transforms = Transforms()
         self._providers: dict[str, Mapping[str, str]] = {}
         self._parents: dict[str, str] = {}
 
@@ -107,7 +108,9 @@ class Monitor:
 
     async def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
         try:
+            request = await self._transforms.registration(request, self._above(request.parent))
             wanted = await self._wanted(request)
+            self._transforms.of(wanted.urn, request.transforms)
             found = await self._deployment.register(wanted)
         except EngineError as error:
             await self._abort(context, error)
@@ -157,6 +160,7 @@ class Monitor:
 
     async def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
         try:
+            request = await self._transforms.invoke(request)
             if request.tok.startswith("pulumi:pulumi:"):
                 raise Unsupported(f"the function {request.tok} (stack references)")
             reference = request.provider or await self._deployment.default_provider(
@@ -173,6 +177,18 @@ class Monitor:
         response = resource_pb2.ResourceInvokeResponse(failures=failures)
         getattr(response, "return").CopyFrom(wire.encode(answer))
         return response
+
+    async def RegisterStackTransform(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
+        self._transforms.for_all(request)
+        return empty_pb2.Empty()
+
+    async def RegisterStackInvokeTransform(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
+        self._transforms.for_invokes(request)
+        return empty_pb2.Empty()
+
+    async def close(self) -> None:
+        """Let go of the program's callbacks."""
+        await self._transforms.close()
 
     async def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
         """Programs wait here for callbacks of the engine; this one has none, so they may go."""
@@ -243,11 +259,14 @@ class Monitor:
         return self._inherited(parent, package) or await self._deployment.default_provider(package, version)
 
     def _inherited(self, parent: str, package: str) -> str:
+        found = (self._providers.get(urn_, {}).get(package, "") for urn_ in self._above(parent))
+        return next(filter(None, found), "")
+
+    def _above(self, parent: str) -> Iterator[str]:
+        """The parent, its parent, and so on."""
         while parent:
-            if found := self._providers.get(parent, {}).get(package):
-                return found
+            yield parent
             parent = self._parents.get(parent, "")
-        return ""
 
     def _refuse(self, feature: str, where: str) -> NoReturn:
         error = Unsupported(feature, where=where)

@@ -22,6 +22,8 @@ from iacorch.infra.engine.builtin.project import Project
 from iacorch.infra.engine.errors import ProgramFailed, ProjectInvalid, Unsupported
 
 _REFUSED: Final = re.compile(r"The Pulumi CLI does not support (.+?)\. Please update the Pulumi CLI")
+#: The package of dynamic providers.
+DYNAMIC: Final = "pulumi-python"
 _MAIN: Final = Path(__file__).with_name("program_main.py")
 
 
@@ -70,7 +72,7 @@ async def start(project: Project, environment: Mapping[str, str], held: Sequence
     """Start the process of a program, in the program's folder; it inherits the descriptors `held`."""
     folder = project.main if project.main.is_dir() else project.main.parent
     passed = {**environment, "PYTHONUNBUFFERED": "1"}
-    python = _python(project)
+    python = python_of(project)
     reading, writing = os.pipe()
     try:
         argv = [python, str(_MAIN), str(project.main), str(reading)]
@@ -93,7 +95,8 @@ def failed(said: str) -> EngineError:
     return ProgramFailed(f"the program failed: {said}")
 
 
-def _python(project: Project) -> str:
+def python_of(project: Project) -> str:
+    """The Python that the project runs with: its virtual environment's, or ours."""
     if not project.virtualenv:
         return sys.executable
     python = project.root / project.virtualenv / "bin" / "python"

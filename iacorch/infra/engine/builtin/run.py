@@ -19,7 +19,7 @@ from iacorch.infra.engine.builtin.execution import Execution
 from iacorch.infra.engine.builtin.host import PluginHost
 from iacorch.infra.engine.builtin.opened import Opened
 from iacorch.infra.engine.builtin.own_provider import PACKAGE, Outputs, OwnProvider
-from iacorch.infra.engine.builtin.program import Program
+from iacorch.infra.engine.builtin.program import DYNAMIC, Program, python_of
 from iacorch.infra.engine.builtin.project import StackConfig
 from iacorch.infra.engine.builtin.providers import Providers
 from iacorch.infra.engine.builtin.recorder import Recorder
@@ -64,9 +64,11 @@ class Run:
             salt=opened.cipher.salt or opened.snapshot.salt,
             write=None if setting.preview else opened.backend.write,
         )
+        # Dynamic providers are the program's own code: the SDK brings their plugin, the program's Python runs it.
+        dynamic = {DYNAMIC: (python_of(opened.project), "-m", "pulumi.dynamic")}
         self._host = PluginHost(
             setting.tasks, setting.bundled, setting.environment, opened.project.root, opened.project.main,
-            lambda package, line: listen(Diagnostic(Severity.DEBUG, f"{package}: {line}")), setting.held,
+            lambda package, line: listen(Diagnostic(Severity.DEBUG, f"{package}: {line}")), setting.held, dynamic,
         )  # fmt: skip
         self.execution = Execution(
             parallel=setting.options.parallel, tasks=setting.tasks, listen=listen, clock=setting.clock
@@ -104,6 +106,7 @@ class Run:
             result = "succeeded"
         finally:
             await server.stop(0)
+            await servicer.close()
             deployment.recorder.close()
             if not self._setting.preview:
                 self._remember(started, result)
