@@ -57,6 +57,8 @@ class Settings:
     tls_sans: tuple[str, ...]
     join_token: str
     controllers: bool
+    scheduling: str = "spread"
+    """A name in `scheduler.PROFILES`."""
 
 
 @click.command()
@@ -71,6 +73,12 @@ class Settings:
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
+@click.option(
+    "--scheduling",
+    type=click.Choice(sorted(scheduler.PROFILES)),
+    default="spread",
+    help="Give pods to the least allocated nodes (spread), or fill nodes one after the other (pack).",
+)
 @click.option("--no-controllers", is_flag=True, help="Only the API: no controllers, no scheduler.")
 def main(
     data_dir: Path,
@@ -80,6 +88,7 @@ def main(
     tls_sans: tuple[str, ...],
     join_token_file: Path | None,
     log_level: str,
+    scheduling: str,
     no_controllers: bool,
 ) -> None:
     """Run an iacorch control plane."""
@@ -88,7 +97,7 @@ def main(
         host, port = _split_address(listen, "--listen")
         token = _read_token(join_token_file) if join_token_file else ""
         settings = Settings(
-            data_dir, host, port, advertise, kubeconfig_path, tls_sans, token, controllers=not no_controllers
+            data_dir, host, port, advertise, kubeconfig_path, tls_sans, token, not no_controllers, scheduling
         )
         with only_one(data_dir, "iacorchd"), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(settings))
@@ -139,7 +148,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             tasks.spawn(pruning.run(registry, clock), name="events")
             tasks.spawn(_keep_certificates(settings, pki, url, context, clock), name="certificates")
             if settings.controllers:
-                _start_controllers(tasks, LocalClient(registry), clock, ids)
+                _start_controllers(tasks, LocalClient(registry), clock, ids, settings.scheduling)
             server.ready = True
             log.info("serving", url=url, data_dir=str(settings.data_dir))
             try:
@@ -150,12 +159,14 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         await store.close()
 
 
-def _start_controllers(tasks: Tasks, client: LocalClient, clock: SystemClock, ids: SystemIds) -> None:
+def _start_controllers(tasks: Tasks, client: LocalClient, clock: SystemClock, ids: SystemIds, scheduling: str) -> None:
     """Controllers and scheduler share one set of informers: one copy of the cluster in memory."""
     informers = Informers(client, clock=clock)
     tasks.spawn(informers.run(), name="informers")
     tasks.spawn(controllers.run(client, clock, ids, informers=informers), name="controllers")
-    tasks.spawn(scheduler.run(client, clock, ids, informers=informers), name="scheduler")
+    tasks.spawn(
+        scheduler.run(client, clock, ids, informers=informers, profile=scheduler.PROFILES[scheduling]), name="scheduler"
+    )
 
 
 async def _keep_certificates(

@@ -12,9 +12,9 @@ from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.kit.tasks import Tasks
 from iacorch.scheduler.loop import Scheduler
-from iacorch.scheduler.scores import DEFAULT, Profile
+from iacorch.scheduler.scores import DEFAULT, PROFILES, Profile
 
-__all__ = ["DEFAULT", "Profile", "Scheduler", "run"]
+__all__ = ["DEFAULT", "PROFILES", "Profile", "Scheduler", "run"]
 
 
 async def run(

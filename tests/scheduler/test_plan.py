@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from iacorch.api.objects import Object
 from iacorch.scheduler.plan import Placement, Unschedulable, plan
 from iacorch.scheduler.pod import pod_info
-from iacorch.scheduler.scores import DEFAULT, PACKING, Profile
+from iacorch.scheduler.scores import DEFAULT, PROFILES, Profile
 from iacorch.scheduler.snapshot import Snapshot
 from tests.scheduler.build import node, pod
 
@@ -267,11 +267,12 @@ def test_a_pod_that_fits_nowhere_is_told_why(obj: Object, cluster: Snapshot, mes
     assert verdict.message == message
 
 
-def test_packing_fills_the_fuller_node() -> None:
+@pytest.mark.parametrize(("profile", "where"), [("pack", "a"), ("spread", "b")])
+def test_packing_fills_the_fuller_node_and_spreading_the_other(profile: str, where: str) -> None:
     cluster = snapshot(A, B, placed=((pod("x", cpu="2"), "a"),))
-    verdict = decide(pod(cpu="1"), cluster, PACKING)
+    verdict = decide(pod(cpu="1"), cluster, PROFILES[profile])
     assert isinstance(verdict, Placement)
-    assert verdict.node == "a"
+    assert verdict.node == where
 
 
 def test_equal_nodes_fill_evenly_and_the_same_way_every_time() -> None:

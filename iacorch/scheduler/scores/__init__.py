@@ -14,7 +14,7 @@ from iacorch.scheduler.scores.neighbours import PreferredNeighbours, PreferredSp
 from iacorch.scheduler.scores.preferences import PreferredNodes, PreferredTaints
 from iacorch.scheduler.scores.spread import WorkloadSpread
 
-__all__ = ["DEFAULT", "PACKING", "Allocation", "Profile", "Score"]
+__all__ = ["DEFAULT", "PACKING", "PROFILES", "Allocation", "Profile", "Score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +29,5 @@ DEFAULT = Profile(((2, WorkloadSpread()), (1, LeastAllocated()), *_PREFERRED))
 """Spread first: a workload should survive the loss of a node."""
 PACKING = Profile(((1, WorkloadSpread()), (2, MostAllocated()), *_PREFERRED))
 """Fill nodes one after the other, so that empty ones can be given back."""
+PROFILES = {"spread": DEFAULT, "pack": PACKING}
+"""By the name that people choose one with."""
