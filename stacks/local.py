@@ -6,9 +6,9 @@ in a rack or a cloud. Settings: `iacorch config set workers 3`.
 
 import pulumi
 import pulumi_docker as docker
-from _machine import ContainerMachine
 
 from iacorch.stack import Connection, ControlPlane, Node, SshKey
+from iacorch.stack.container import ContainerMachine
 
 config = pulumi.Config()
 workers = config.get_int("workers") or 2
@@ -26,7 +26,9 @@ def connection(machine: ContainerMachine) -> Connection:
 
 
 # One machine runs the API, the controllers and the scheduler. People reach it at 127.0.0.1.
-server = ContainerMachine("control-plane", network=network, key=key, publish={api_port: 6443}, loopback="127.0.0.1")
+server = ContainerMachine(
+    "control-plane", network=network.name, key=key, publish={api_port: 6443}, loopback="127.0.0.1"
+)
 control_plane = ControlPlane(
     "control-plane",
     connection=connection(server),
@@ -40,7 +42,7 @@ for number in range(1, workers + 1):
     name, loopback = f"worker-{number}", f"127.0.0.{number}"
     machine = ContainerMachine(
         name,
-        network=network,
+        network=network.name,
         key=key,
         publish={outside: inside for inside, outside in published.items()},
         loopback=loopback,
@@ -57,3 +59,6 @@ pulumi.export("kubeconfig", control_plane.kubeconfig)
 pulumi.export("api_endpoint", control_plane.api_endpoint)
 pulumi.export("nodes", nodes)
 pulumi.export("ssh_key", key.private_key)
+# What `iacorch provisioner` needs to make further nodes of this cluster.
+pulumi.export("network", network.name)
+pulumi.export("joining", control_plane.joining)

@@ -27,6 +27,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted, on every layer; set it right."),
     "stack": ("iacorch.cli.stack:stack", "Stacks: ls, init, select, output, history, export, import, unlock, rm."),
     "image": ("iacorch.cli.image:image", "Images without a registry: node, build, load."),
+    "provisioner": ("iacorch.cli.provision:provisioner", "Make, mend and remove the machines of node pools."),
+    "reap": ("iacorch.cli.provision:reap", "Machines that were made for claims which are gone."),
     "config": ("iacorch.cli.config:config", "Configuration of a stack: set, get, rm, ls."),
 }
 

@@ -311,3 +311,61 @@ DRIFT_TICK_SECONDS: Final = 5.0
 """How often schedules are asked whether something is due."""
 CERTIFICATE_LEFT_SECONDS: Final = 7 * 86_400.0
 """A certificate that ends sooner than this should have been renewed."""
+
+# Machines that the cluster asks for
+PROVISION_BATCH_SECONDS: Final = 1.0
+"""Decisions about the whole fleet are at least this far apart: pods that arrive together are decided together."""
+PROVISION_LOOK_SECONDS: Final = 10.0
+"""How often the fleet is looked at when nothing changes: hours, expiry, consolidation, accounts."""
+PROVISION_GROUPS_AHEAD: Final = 64
+"""Different pods looked at when a machine's size is estimated; the scheduler's filters decide about all of them."""
+MACHINE_OWN_MILLI_CPU: Final = 250
+"""What a machine is taken to spend on itself when sizes are compared."""
+PROVISION_OPERATIONS: Final = 10
+"""Machines made, repaired or removed at one time."""
+PROVISION_LISTED_PODS: Final = 3
+"""Pods that a message names before it only counts them."""
+MESSAGE_CHARACTERS: Final = 1_024
+OFFER_REFUSED_SECONDS: Final = 180.0
+"""How long an offering that was refused is passed over the first time; doubles while it is refused again."""
+OFFER_REFUSED_MAX_SECONDS: Final = 3_600.0
+OFFER_FORGOTTEN_SECONDS: Final = 1_800.0
+"""After this long without a refusal the next one counts as the first."""
+OFFERS_FRESH_SECONDS: Final = 300.0
+"""How old a driver's list of offerings and prices may be."""
+LAUNCH_SECONDS: Final = 900.0
+"""From asking for a machine to its node being Ready."""
+LAUNCH_ATTEMPTS: Final = 3
+LAUNCH_BACKOFF_START_SECONDS: Final = 5.0
+LAUNCH_BACKOFF_MAX_SECONDS: Final = 120.0
+MACHINE_LOOK_SECONDS: Final = 10.0
+"""How often each machine's driver is asked whether it is there, and whether it is about to be taken away."""
+CLAIM_DRAIN_SECONDS: Final = 120.0
+"""How long pods may take to leave a machine that is removed of our own accord."""
+DISRUPTION_BUDGET: Final = "10%"
+CONSOLIDATE_AFTER_SECONDS: Final = 60.0
+"""How long a machine must be Ready, or empty, before it is a candidate: pods come and go in waves."""
+CONSOLIDATION_CANDIDATES: Final = 100
+"""Machines simulated away in one look at the fleet, the most promising first."""
+CONSOLIDATION_WORTH: Final = 2
+"""A move may disturb up to this many times the share of a pool's pods that it saves of its money."""
+CONSOLIDATION_SAVING_PERCENT: Final = 10
+"""A replacement that is not at least this much cheaper is not worth a new machine."""
+REPAIR_RUNGS: Final = ("RestartAgent", "Bootstrap", "Reboot", "Reimage", "Replace")
+REPAIR_PATIENCE_SECONDS: Final = {
+    "Unhealthy": 60.0,
+    "RestartAgent": 60.0,
+    "Bootstrap": 300.0,
+    "Reboot": 240.0,
+    "Reimage": 900.0,
+    "Replace": 900.0,
+}
+"""How long a node may be unhealthy before the first rung, and how long each rung may take to show."""
+REPAIRS_AT_ONCE: Final = 1
+REPAIR_MAX_UNHEALTHY: Final = "40%"
+"""Rounded down, at least one: one of three machines, two of five. Beyond that nothing drastic is done unasked."""
+REPAIR_STABLE_SECONDS: Final = 600.0
+"""A machine that fails again within this goes on with the next rung instead of starting over."""
+REPAIR_BACKOFF_START_SECONDS: Final = 60.0
+REPAIR_BACKOFF_MAX_SECONDS: Final = 3_600.0
+"""A pool whose machines had to be replaced waits before it replaces the next; doubles."""

@@ -47,8 +47,20 @@ class SimProber:
 class SimMachine:
     """`boot` and `start_agent` bring up what is down; `kill` and `kill_agent` take it down."""
 
-    def __init__(self, number: int, *, link: Link, clock: Clock, folder: Path, images: int) -> None:
-        self.name = f"node-{number:02}"
+    def __init__(
+        self,
+        number: int,
+        *,
+        link: Link,
+        clock: Clock,
+        folder: Path,
+        images: int,
+        name: str = "",
+        cpus: int = CPUS,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self.name = name or f"node-{number:02}"
+        self._cpus, self._memory_bytes = cpus, memory_bytes
         self.link = link
         self.is_up = False
         self._number, self._clock, self._folder = number, clock, folder / self.name
@@ -103,7 +115,7 @@ class SimMachine:
         return [c for c in self.runtime.containers.values() if c.is_running and c.owner.name != SANDBOX]
 
     def _new_runtime(self) -> FakeRuntime:
-        info = RuntimeInfo("fake://1", "Simulated OS", "6.0", "amd64", CPUS, MEMORY_BYTES)
+        info = RuntimeInfo("fake://1", "Simulated OS", "6.0", "amd64", self._cpus, self._memory_bytes)
         return FakeRuntime(self._clock, images=self._images, start_seconds=START_SECONDS, info=info)
 
     async def _run_agent(self) -> None:
@@ -114,8 +126,8 @@ class SimMachine:
             Node(
                 name=self.name,
                 address=machine.address,
-                cpu_milli=CPUS * 1000,
-                memory_bytes=MEMORY_BYTES,
+                cpu_milli=self._cpus * 1000,
+                memory_bytes=self._memory_bytes,
                 dns=ClusterDns(str(CLUSTER_DNS_ADDRESS), CLUSTER_DOMAIN),
                 resolv_conf="",
                 pods_folder=self._folder / "pods",

@@ -13,8 +13,8 @@ says what every property means (`pulumi schema`).
 """
 
 from iacorch.stack.manifest import Manifest
-from iacorch.stack.node import Connection, ControlPlane, Node
+from iacorch.stack.node import Connection, ControlPlane, Joining, Node
 from iacorch.stack.ssh_key import SshKey
 from iacorch.stack.virtual_machine import MachineClass, VirtualMachine
 
-__all__ = ["SshKey", "VirtualMachine", "Connection", "ControlPlane", "Node", "Manifest", "MachineClass"]
+__all__ = ["SshKey", "VirtualMachine", "Connection", "ControlPlane", "Joining", "Node", "Manifest", "MachineClass"]

@@ -102,9 +102,28 @@ class ControlPlane(pulumi.CustomResource):
         return pulumi.get(self, "joinToken")  # type: ignore[no-any-return]
 
     @property
+    def joining(self) -> pulumi.Output[Mapping[str, str]]:
+        """What other stacks need for nodes of this control plane (`Joining`), a secret."""
+        return pulumi.Output.secret(
+            pulumi.Output.all(
+                server=self.server, ca_cert=self.ca_cert, join_token=self.join_token, kubeconfig=self.kubeconfig
+            )
+        )
+
+    @property
     def reachable(self) -> pulumi.Output[bool]:
         """Whether the machine could be reached when it was last looked at."""
         return pulumi.get(self, "reachable")  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What a node needs to join a control plane that another stack made: that one's output `joining`."""
+
+    server: pulumi.Input[str]
+    ca_cert: pulumi.Input[str]
+    join_token: pulumi.Input[str] = field(repr=False)
+    kubeconfig: pulumi.Input[str] = field(repr=False)
 
 
 class Node(pulumi.CustomResource):
@@ -126,7 +145,7 @@ class Node(pulumi.CustomResource):
         name: str,
         *,
         connection: Connection,
-        control_plane: ControlPlane,
+        control_plane: ControlPlane | Joining,
         node_name: pulumi.Input[str] | None = None,
         machine_id: pulumi.Input[str] | None = None,
         node_ip: pulumi.Input[str] | None = None,

@@ -1,7 +1,8 @@
 """A machine made of a container: systemd, sshd and, later, a Docker Engine of its own, without `--privileged`.
 
-Used by local.py. What a server has and a container has not is given here: capabilities, a writable cgroup tree (the
-host's: nested cgroup namespaces do not exist on cgroup v1), temporary file systems, disks for Docker.
+Used by `stacks/local.py` and by the machines of pools (`claim`). What a server has and a container has not is given
+here: capabilities, a writable cgroup tree (the host's: nested cgroup namespaces do not exist on cgroup v1), temporary
+file systems, disks for Docker.
 """
 
 from collections.abc import Mapping
@@ -16,14 +17,21 @@ from iacorch.infra.machines.images.build import (
     NODE_TMPFS,
     node_reference,
 )
-from iacorch.stack import SshKey
+from iacorch.stack.ssh_key import SshKey
 
 
 class ContainerMachine(pulumi.ComponentResource):
-    """`publish` maps ports of the address `loopback` of this host to ports of the machine."""
+    """`publish` maps ports of the address `loopback` of this host to ports of the machine; `labels` are Docker's."""
 
     def __init__(
-        self, name: str, *, network: docker.Network, key: SshKey, publish: Mapping[int, int], loopback: str
+        self,
+        name: str,
+        *,
+        network: pulumi.Input[str],
+        key: SshKey,
+        publish: Mapping[int, int] | None = None,
+        loopback: str = "127.0.0.1",
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__("iacorch:local:ContainerMachine", name)
         child = pulumi.ResourceOptions(parent=self)
@@ -33,10 +41,10 @@ class ContainerMachine(pulumi.ComponentResource):
             image=node_reference(),
             hostname=name,
             envs=[pulumi.Output.concat("AUTHORIZED_KEY=", key.public_key)],
-            networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name, aliases=[name])],
+            networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network, aliases=[name])],
             ports=[
                 docker.ContainerPortArgs(ip=loopback, external=outside, internal=inside)
-                for outside, inside in publish.items()
+                for outside, inside in (publish or {}).items()
             ],
             volumes=[
                 docker.ContainerVolumeArgs(host_path="/sys/fs/cgroup", container_path="/sys/fs/cgroup"),
@@ -45,6 +53,8 @@ class ContainerMachine(pulumi.ComponentResource):
                     for path, disk in disks.items()
                 ),
             ],
+            labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in (labels or {}).items()]
+            or None,
             tmpfs=NODE_TMPFS,
             cgroupns_mode="host",
             capabilities=docker.ContainerCapabilitiesArgs(adds=list(NODE_CAPABILITIES)),

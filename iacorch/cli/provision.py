@@ -1,0 +1,102 @@
+"""`iacorch provisioner` and `iacorch reap`: machines of node pools.
+
+In: options. Out: a daemon in the foreground; a list of machines without an owner, and their end when `--yes` is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iacorch.cli.target import Target, with_target
+from iacorch.client.config import Endpoint, parse_kubeconfig, read_kubeconfig
+from iacorch.client.http import HttpClient
+from iacorch.errors import ConfigError
+from iacorch.kit import limits
+from iacorch.kit.clock import SystemClock
+from iacorch.kit.ids import SystemIds
+
+
+def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--kubeconfig",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="KUBECONFIG",
+        help="How the API is reached; by default the stack's output `kubeconfig`.",
+    )(command)
+
+
+@click.command()
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Journal, stacks and their passphrase; by default .iacorch/provisioner in the project folder.",
+)
+@click.option("--parallel", type=click.IntRange(1, 256), default=limits.PROVISION_OPERATIONS, show_default=True,
+              help="Machines made, mended or removed at one time.")  # fmt: skip
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@_with_server
+@with_target
+def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level: str, kubeconfig: Path | None) -> None:
+    """Make, mend and remove the machines of node pools, until it is stopped."""
+    from iacorch.daemons.process import set_up_logging
+    from iacorch.daemons.provisioner import Settings, serve
+
+    set_up_logging(log_level)
+    settings = Settings(
+        state=(state_dir or target.root / ".iacorch" / "provisioner").resolve(),
+        endpoint=asyncio.run(_endpoint(target, kubeconfig)),
+        stack=target.ref(),
+        stack_deployer=target.deployer(),
+        engine=target.engine,
+        parallel=parallel,
+    )
+    asyncio.run(serve(settings))
+
+
+@click.command()
+@click.option("-y", "--yes", is_flag=True, help="Remove them. Without it they are only listed.")
+@_with_server
+@with_target
+def reap(target: Target, yes: bool, kubeconfig: Path | None) -> None:
+    """List the machines that were made for claims which are gone; with --yes remove them."""
+    asyncio.run(_reap(asyncio.run(_endpoint(target, kubeconfig)), yes=yes))
+
+
+async def _reap(endpoint: Endpoint, *, yes: bool) -> None:
+    from iacorch.daemons.provisioner import cluster_name
+    from iacorch.provision import reaper
+    from iacorch.provision.hands import HandsByDriver
+
+    async with HttpClient(endpoint) as client:
+        hands = HandsByDriver(cluster=await cluster_name(client), clock=SystemClock(), ids=SystemIds())
+        found = await reaper.look(client, hands)
+        for name, why in found.unseen:
+            click.echo(f"class {name} could not be looked at: {why}", err=True)
+        for _, machine in found.ownerless:
+            click.echo(
+                f"{machine.name:<24} {machine.machine_id[:24]:<24} class {machine.where:<16} claim {machine.claim}"
+            )
+        words = f"{found.owned} machines have an owner, {len(found.ownerless)} have none"
+        if not yes:
+            click.echo(words + ("; --yes removes them" if found.ownerless else ""))
+            return
+        count = await reaper.reap(hands, found, click.echo)
+        click.echo(f"{words}; removed {count}")
+
+
+async def _endpoint(target: Target, kubeconfig: Path | None) -> Endpoint:
+    if kubeconfig is not None:
+        return read_kubeconfig(kubeconfig)
+    outputs = await target.deployer().outputs(target.ref())
+    if "kubeconfig" not in outputs:
+        raise ConfigError(
+            f"the stack {target.ref().stack} has no output `kubeconfig`",
+            where="--kubeconfig",
+            hint="name a kubeconfig, or the stack with the control plane",
+        )
+    return parse_kubeconfig(str(outputs["kubeconfig"].value), where=f"stack {target.ref().stack}")

@@ -1,0 +1,96 @@
+"""`iacorch provisioner`: makes, mends and removes the machines of node pools.
+
+In: flags. Out: a running provisioner, until SIGTERM. It runs where state and credentials live: the machine of the
+control plane, an operator's machine, a CI job; agents and workloads do not need it to run. This is the composition
+root: it makes the clock, the IDs, the client, the deployment engine and the hands, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from iacorch.api import objects
+from iacorch.api.catalogue import NAMESPACE
+from iacorch.client.config import Endpoint
+from iacorch.client.contract import Client
+from iacorch.client.http import HttpClient
+from iacorch.daemons.process import notify, only_one
+from iacorch.errors import ConfigError
+from iacorch.infra.engine.contract import Deployer, StackRef
+from iacorch.infra.engine.select import Choice, choose
+from iacorch.kit.clock import Clock, SystemClock
+from iacorch.kit.ids import Ids, SystemIds
+from iacorch.kit.tasks import Tasks
+from iacorch.provision.hands import HandsByDriver
+from iacorch.provision.provisioner import Provisioner
+from iacorch.provision.stacks import StackMachines, passphrase
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`state`: where journal, stacks and their passphrase are kept. `stack`: the one with the control plane."""
+
+    state: Path
+    endpoint: Endpoint
+    stack: StackRef
+    stack_deployer: Deployer
+    engine: Choice
+    parallel: int
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    with only_one(settings.state, "iacorch provisioner"):
+        async with running(settings) as provisioner, Tasks("provisioner-daemon") as tasks:
+            tasks.spawn(provisioner.run(), name="provisioner")
+            log.info("provisioning", server=settings.endpoint.url, state=str(settings.state), name=provisioner.holder)
+            notify("READY=1")
+            await stopping.wait()
+            notify("STOPPING=1")
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Provisioner]:
+    """A provisioner with everything it needs, not started yet."""
+    clock, ids = SystemClock(), SystemIds()
+    outputs = await settings.stack_deployer.outputs(settings.stack)
+    if "joining" not in outputs:
+        raise ConfigError(
+            f"the stack {settings.stack.stack} has no output `joining`",
+            where="--stack",
+            hint='add pulumi.export("joining", control_plane.joining) to its program and run `iacorch up`',
+        )
+    async with HttpClient(settings.endpoint) as client:
+        cluster = await cluster_name(client)
+        machines = StackMachines(
+            _deployer(settings, clock, ids),
+            HandsByDriver(cluster=cluster, clock=clock, ids=ids),
+            cluster=cluster,
+            folder=settings.state,
+            joining=outputs["joining"].value,
+        )
+        yield Provisioner(client, clock, ids, machines, state=settings.state, parallel=settings.parallel)
+
+
+async def cluster_name(client: Client) -> str:
+    """What tells this cluster's machines from others': the UID of kube-system, which lives as long as the cluster."""
+    return objects.uid(await client.get(NAMESPACE, "", "kube-system"))
+
+
+def _deployer(settings: Settings, clock: Clock, ids: Ids) -> Deployer:
+    environment = {**os.environ, "PULUMI_CONFIG_PASSPHRASE": passphrase(settings.state, ids.token())}
+    return choose(settings.engine, clock, ids, environment)
