@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import click
 
-from iacorch.cli.progress import JsonProgress, PlainProgress, Progress, RichProgress
+from iacorch.cli.progress import EventLog, JsonProgress, PlainProgress, Progress, RichProgress
 from iacorch.cli.target import Target, with_target
 from iacorch.errors import ConfigError, EngineError
-from iacorch.infra.engine.contract import Deployer, Listener, Options, Result, StackRef
+from iacorch.infra.engine.contract import Deployer, Event, Listener, Options, Result, StackRef
+from iacorch.kit.clock import SystemClock
 
 Work = Callable[[Deployer, StackRef, Options, Listener], Awaitable[Result]]
 
@@ -33,6 +36,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("-r", "--refresh", "refresh_first", is_flag=True, help="Refresh the state first."),
             click.option("-m", "--message", default="", help="Kept in the history."),
             click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+            click.option("--event-log", type=click.Path(dir_okay=False, path_type=Path), help="Append events as JSON."),
             click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs."),
             click.option("--show-secrets", is_flag=True, help="Show secret outputs."),
         ]
@@ -86,14 +90,25 @@ def destroy(target: Target, yes: bool, preview_only: bool, **arguments: Any) -> 
 
 def _deploy(
     target: Target, title: str, work: Work, look: Work | None, *, yes: bool, as_json: bool, show_secrets: bool,
-    expect_no_changes: bool, targets: tuple[str, ...], preview_only: bool = False, **arguments: Any,
+    event_log: Path | None, expect_no_changes: bool, targets: tuple[str, ...], preview_only: bool = False,
+    **arguments: Any,
 ) -> None:  # fmt: skip
     ref, deployer = target.ref(), target.deployer()
     options = Options(targets=targets, preview_only=preview_only, **arguments)
 
     def run(name: str, what: Work) -> Result:
-        with _progress(as_json, name, f"{ref.stack} ({deployer.name})", debug=target.debug) as progress:
-            result = asyncio.run(_call(what, deployer, ref, options, progress.hear))
+        with ExitStack() as stack:
+            listeners = [stack.enter_context(EventLog(event_log, SystemClock())).hear] if event_log else []
+            progress = stack.enter_context(
+                _progress(as_json, name, f"{ref.stack} ({deployer.name})", debug=target.debug)
+            )
+            listeners.append(progress.hear)
+
+            def hear(event: Event) -> None:
+                for listener in listeners:
+                    listener(event)
+
+            result = asyncio.run(_call(what, deployer, ref, options, hear))
             progress.finish(result, show_secrets=show_secrets)
         if expect_no_changes and result.changed:
             raise EngineError(f"{name}: no changes were expected, and there are some", hint="they are listed above")

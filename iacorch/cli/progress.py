@@ -7,14 +7,17 @@ say, a summary and the outputs at the end.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import click
 import orjson
 
+from iacorch.errors import ConfigError
 from iacorch.infra.engine import contract
 from iacorch.infra.engine.contract import Diagnostic, Event, Op, ResourceDone, ResourcePre, Result, Severity
+from iacorch.kit.clock import Clock
 
 if TYPE_CHECKING:
     from rich.spinner import Spinner
@@ -74,6 +77,28 @@ class JsonProgress:
 
     def _print(self, item: dict[str, Any]) -> None:
         click.echo(orjson.dumps(item, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+class EventLog:
+    """Every event as one JSON object a line, into a file, whatever is shown; secrets are hidden in events."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._clock = clock
+        try:
+            self._file = path.open("ab")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}", where="--event-log") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def hear(self, event: Event) -> None:
+        item = {"time": self._clock.now(), "event": type(event).__name__, **dataclasses.asdict(event)}
+        self._file.write(orjson.dumps(item, default=str, option=orjson.OPT_NON_STR_KEYS) + b"\n")
+        self._file.flush()
 
 
 class PlainProgress:

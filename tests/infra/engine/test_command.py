@@ -152,3 +152,17 @@ def test_expecting_no_changes_fails_when_there_are_some(world: World, iacorch: C
     assert (code, "no changes were expected" in err) == (1, True)
     assert iacorch("up")[0] == 0
     assert iacorch("preview", "--expect-no-changes")[0] == 0
+
+
+def test_an_event_log_has_every_event_and_no_secret(world: World, iacorch: Command, tmp_path: Path) -> None:
+    world.program('Thing("a", token=pulumi.Output.secret("s3cret"))\n')
+    assert iacorch("stack", "init", "dev")[0] == 0
+    log = tmp_path / "events.jsonl"
+    assert iacorch("up", "--event-log", str(log))[0] == 0
+    events = [orjson.loads(line) for line in log.read_bytes().splitlines()]
+    assert [e["op"] for e in events if e["event"] == "ResourceDone" and e["urn"].endswith("::a")] == ["create"]
+    assert events[-1]["event"] == "Summary"
+    assert all(event["time"] for event in events)
+    assert "s3cret" not in log.read_text()
+    code, err = iacorch("up", "--event-log", str(tmp_path / "nowhere" / "log"))
+    assert (code, "--event-log" in err) == (1, True)

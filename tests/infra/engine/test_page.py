@@ -59,6 +59,7 @@ DOES = {
     "refresh": "refresh_sees_what_changed_and_what_is_gone_and_up_mends_it",
     "`--refresh`": "up_with_refresh_first_mends_in_one_go",
     "`--expect-no-changes`": "expecting_no_changes_fails_when_there_are_some",
+    "`--event-log`": "an_event_log_has_every_event_and_no_secret",
     "half-made resources are resumed": "half_made_resources_keep_their_id_and_are_resumed",
     "history, stacks, outputs": "stacks_history_and_outputs",
     "state that the other engine continues, both ways": "each_engine_finds_the_state_of_the_other_clean",

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iacorch.infra.engine.builtin import state, urn, wire
@@ -22,6 +22,7 @@ values = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # says something of the machine, not of us
 @given(st.dictionaries(st.text(), values))
 def test_properties_survive_the_wire(props: dict[str, Any]) -> None:
     assert wire.decode(wire.encode(props)) == props
