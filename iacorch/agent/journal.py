@@ -53,7 +53,7 @@ class Journal:
         if self._written.get(uid) == content:
             return
         try:
-            write_whole(self._folder / f"{uid}.json", content)
+            write_whole(self._folder / f"{uid}.json", content, durably=False)
         except OSError as error:
             self.trouble = f"{self._folder} cannot be written: {error.strerror}"
             log.warning("a pod is not in the journal", pod=objects.key(pod), error=str(error))

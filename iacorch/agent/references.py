@@ -86,7 +86,7 @@ class References:
 
     def _write(self, key: tuple[str, str, str], obj: Object) -> None:
         try:
-            write_whole(self._file(key), orjson.dumps(obj))
+            write_whole(self._file(key), orjson.dumps(obj), durably=False)
         except OSError as error:
             # Pods get it all the same; an agent that starts again while the API is away does not have it.
             log.warning("a reference is not kept", file=str(self._file(key)), error=str(error))
