@@ -193,6 +193,9 @@ HOST_ANSWER_SECONDS: Final = 20.0
 POWER_COMMAND_SECONDS: Final = 60.0
 UNPRICED_MICROS_PER_HOUR: Final = 100_000_000
 """What a machine without a known price is taken to cost: a hundred dollars, so that it is chosen last."""
+QMP_SECONDS: Final = 10.0
+"""Patience with a virtual machine's monitor, and with its process after it was killed."""
+QMP_POLL_SECONDS: Final = 0.1
 CREATE_GENERATIONS: Final = 16
 """Machines that one token made and that were deleted since, as far as a cloud still remembers them (a day)."""
 CONSOLE_BYTES: Final = 64 * 1024

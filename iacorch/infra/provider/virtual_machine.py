@@ -131,7 +131,7 @@ class VirtualMachines:
             return await self._running(request, driver, machine, price)
 
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
-        cluster = str(inputs["cluster"])
+        cluster = str(inputs.get("cluster", ""))  # none: imported, not tagged by us, and the driver will refuse
         async with self._driver(inputs) as driver:
             await driver.delete(MachineId(id), cluster=cluster, discard_data=bool(inputs.get("discardData")))
             await wait_gone(driver, MachineId(id), self._clock, timeout_seconds=request.timeout_seconds)

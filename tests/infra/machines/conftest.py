@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from iacorch.infra.machines.fake import FakeCloud, FakeDriver, Fault, Faults
 from iacorch.infra.machines.libcloud.api import Libcloud
 from iacorch.infra.machines.libcloud.driver import LibcloudDriver
 from iacorch.infra.machines.libcloud.settings import LibcloudSettings
+from iacorch.infra.machines.qemu.driver import QemuDriver
+from iacorch.infra.machines.qemu.settings import QemuSettings
+from iacorch.infra.machines.qemu.settings import Size as VirtualSize
 from iacorch.infra.machines.retries import Retries, wait_running
 from iacorch.infra.machines.ssh.driver import SshDriver
 from iacorch.infra.machines.ssh.settings import settings_of as ssh_settings
@@ -187,10 +192,55 @@ def libcloud_dummy_world() -> World:
     )
 
 
+def libcloud_ec2_world(server: Ec2Server) -> World:
+    clock, image = QuickClock(), some_image(server, AMERICA)
+    server.script.clear()
+    server.machines, server.late = None, 0
+    host, port = server.url.removeprefix("http://").split(":")
+    place = {"secure": False, "host": host, "port": int(port), "region": AMERICA}
+    settings = LibcloudSettings(provider="ec2", positional=("key", "secret"), arguments=place, image=image)
+
+    def fill_quota() -> None:
+        server.machines = 0
+
+    return World(
+        open=lambda: LibcloudDriver(settings, clock, SystemIds()),
+        clock=clock,
+        spec=MachineSpec("x", "t3.small", OwnerTags(f"c-{IDS.suffix()}", ""), zone=f"{AMERICA}a", ssh_public_key=KEY),
+        bad={"instance_type": "t3.tiny", "image": "ami-12345678", "zone": f"{AMERICA}z"},
+        fill_quota=fill_quota,
+        run_dry=lambda spec: server.then("RunInstances", "InsufficientInstanceCapacity"),
+        lose_answer=lambda: server.then("RunInstances", BREAK_AFTER),
+        throttle=lambda times: server.then("RunInstances", *["RequestLimitExceeded"] * times),
+    )
+
+
+def qemu_world(folder: Path) -> World:
+    if shutil.which("qemu-system-x86_64") is None or shutil.which("qemu-img") is None:
+        pytest.skip("needs qemu-system-x86 and qemu-utils")
+    image = folder / "image.raw"
+    image.write_bytes(bytes(1024**2))  # nothing to boot: the firmware waits, which is a running machine
+    # A monitor's path may have 107 bytes: pytest's own folders are longer.
+    short = Path(tempfile.mkdtemp(prefix="iacq-", dir="/tmp"))
+    sizes = {"tiny": VirtualSize(cores=1, memory_mib=64, disk_gib=1)}
+    settings = QemuSettings(image=str(image), folder=short, halt_seconds=0.2, accelerator="tcg", sizes=sizes)
+    cluster = f"c-{IDS.suffix()}"
+    world = World(
+        open=lambda: QemuDriver(settings, SystemClock(), SystemIds()),
+        clock=SystemClock(),
+        spec=MachineSpec("x", "tiny", OwnerTags(cluster, ""), capacity_type=CapacityType.OWNED, zone="local"),
+        bad={"instance_type": "tinny", "image": "/no/such/image.qcow2", "zone": "remote"},
+    )
+    world.resources.callback(shutil.rmtree, short, ignore_errors=True)
+    return world
+
+
 WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
     "fake": lambda request: fake_world(),
     "aws": lambda request: aws_world(request.getfixturevalue("ec2")),
     "libcloud-dummy": lambda request: libcloud_dummy_world(),
+    "libcloud-ec2": lambda request: libcloud_ec2_world(request.getfixturevalue("ec2")),
+    "qemu": lambda request: qemu_world(request.getfixturevalue("tmp_path")),
     "docker": lambda request: docker_world(),
     "ssh": lambda request: ssh_world(
         request.getfixturevalue("rack"), request.getfixturevalue("tmp_path") / "hosts.json"

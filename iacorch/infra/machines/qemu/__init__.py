@@ -1,0 +1,5 @@
+"""Local virtual machines: QEMU with a cloud image and cloud-init's seed, no daemon in between.
+
+Read in this order: `settings`, `command` (pure: QEMU's arguments, what cloud-init is told), `place` (a machine's
+folder: its record, pid, monitor, console), `driver`.
+"""

@@ -1,0 +1,62 @@
+"""QEMU's arguments, and what cloud-init is told. Pure, but for writing the seed's bytes into memory.
+
+Called by `driver`. The seed is cloud-init's NoCloud source: an ISO image labelled `cidata`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pycdlib
+import yaml
+
+from iacorch.infra.machines.qemu.settings import QemuSettings, Size
+
+LABEL: Final = "cidata"
+
+
+def arguments(
+    settings: QemuSettings, size: Size, folder: Path, *, name: str, ports: Mapping[int, int], kvm: bool
+) -> list[str]:
+    """The whole command line. `ports` are forwarded from 127.0.0.1; `folder` holds everything of the machine."""
+    accelerator = "kvm" if kvm else "tcg"
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in sorted(ports.items()))
+    command = [settings.program, "-name", name, "-machine", f"q35,accel={accelerator}"]
+    command += ["-cpu", "host" if kvm else "max", "-smp", str(size.cores), "-m", str(size.memory_mib)]
+    command += ["-drive", f"file={folder / 'disk.qcow2'},if=virtio,format=qcow2"]
+    command += ["-drive", f"file={folder / 'seed.iso'},if=virtio,format=raw,readonly=on"]
+    command += ["-netdev", f"user,id=net0{forwards}", "-device", "virtio-net-pci,netdev=net0"]
+    command += ["-device", "virtio-rng-pci", "-display", "none", "-serial", f"file:{folder / 'console.log'}"]
+    command += ["-qmp", f"unix:{folder / 'monitor'},server=on,wait=off"]
+    if settings.kernel:
+        command += ["-kernel", settings.kernel, "-append", settings.kernel_arguments]
+        command += ["-initrd", settings.initrd] if settings.initrd else []
+    return [*command, "-pidfile", str(folder / "pid"), "-daemonize"]
+
+
+def user_data(*, hostname: str, user: str, ssh_public_key: str) -> str:
+    """cloud-init's configuration where the program gave none: a host name, and an administrator with a key."""
+    account = {
+        "name": user,
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+        "shell": "/bin/bash",
+        "lock_passwd": True,
+        "ssh_authorized_keys": [ssh_public_key.strip()] if ssh_public_key.strip() else [],
+    }
+    return "#cloud-config\n" + yaml.safe_dump({"hostname": hostname, "users": [account]}, sort_keys=True)
+
+
+def seed(*, instance_id: str, hostname: str, user_data: str) -> bytes:
+    """The ISO image. Another instance ID makes cloud-init begin anew."""
+    meta = yaml.safe_dump({"instance-id": instance_id, "local-hostname": hostname})
+    image, written = pycdlib.PyCdlib(), io.BytesIO()
+    image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
+    for short, name, text in (("USERDATA", "user-data", user_data), ("METADATA", "meta-data", meta)):
+        content = text.encode()
+        image.add_fp(io.BytesIO(content), len(content), f"/{short}.;1", rr_name=name, joliet_path=f"/{name}")
+    image.write_fp(written)
+    image.close()
+    return written.getvalue()

@@ -1,0 +1,294 @@
+"""The MachineDriver of QEMU on this host.
+
+In: specifications. Out: virtual machines, each a folder and a process. The record is written before the disk and the
+disk before the process, under a lock of the cluster's folder: a create that was cut short goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, TextIO
+
+from iacorch.infra.machines.contract import (
+    Capabilities,
+    CapacityType,
+    Machine,
+    MachineId,
+    MachinePlan,
+    MachineSpec,
+    MachineState,
+    Offering,
+    OwnerTags,
+    Power,
+)
+from iacorch.infra.machines.errors import (
+    CannotDo,
+    CloudRefused,
+    CloudUnavailable,
+    InvalidSpec,
+    MachineExists,
+    MachineNotFound,
+    NotOurs,
+    QuotaExceeded,
+    UnknownImage,
+    UnknownSize,
+    UnknownZone,
+)
+from iacorch.infra.machines.qemu import command
+from iacorch.infra.machines.qemu.place import Place, Record, free_port
+from iacorch.infra.machines.qemu.settings import QemuSettings, offerings, options_of
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock, parse_rfc3339, rfc3339
+from iacorch.kit.ids import Ids
+
+_KVM: Final = "/dev/kvm"
+
+
+class QemuDriver:
+    """Implements `MachineDriver`."""
+
+    name = "qemu"
+    capabilities = Capabilities(power=frozenset({Power.ON, Power.OFF, Power.RESET}), console=True)
+
+    def __init__(self, settings: QemuSettings, clock: Clock, ids: Ids) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._folder = settings.folder.expanduser().absolute()
+
+    async def offerings(self) -> tuple[Offering, ...]:
+        return offerings(self._settings, alive=len(self._places()))
+
+    async def plan(self, spec: MachineSpec) -> MachinePlan:
+        offering, image = await self._check(spec)
+        existing = self._existing(spec)
+        if existing is None and offering.free == 0:
+            raise QuotaExceeded("machines", limit=self._settings.machines)
+        words = f"virtual machine {spec.name} ({spec.instance_type}) from {image}"
+        return MachinePlan(spec, offering, words, ("id", "sshPort"), MachineId(existing.id) if existing else None)
+
+    async def create(self, spec: MachineSpec) -> Machine:
+        async with self._locked(spec.owner.cluster):
+            record = self._existing(spec)
+            if record is None:
+                planned = await self.plan(spec)
+                record = self._record(spec, planned.spec.image or self._settings.image)
+                self._place(record).write(record)
+            place = self._place(record)
+            await self._complete(place, record)
+            if place.pid() is None:
+                await self._start(place, record)
+        return self._machine(record)
+
+    async def read(self, id: MachineId) -> Machine:
+        return self._machine(self._found(id))
+
+    async def update(self, id: MachineId, spec: MachineSpec) -> Machine:
+        record = self._found(id)
+        if record.instance_type != spec.instance_type or record.name != spec.name:
+            raise CannotDo(self.name, "change instance_type or name in place", hint="replace the machine")
+        changed = replace(record, labels=dict(spec.labels))
+        self._place(changed).write(changed)
+        return self._machine(changed)
+
+    async def delete(self, id: MachineId, *, cluster: str, discard_data: bool = False) -> None:
+        try:
+            record = self._found(id)
+        except MachineNotFound:
+            return
+        if record.cluster != cluster:
+            raise NotOurs(id, operation="delete")
+        async with self._locked(cluster):
+            place = self._place(record)
+            await place.stop(self._clock, patience_seconds=0)
+            place.remove()
+
+    async def list_owned(self, cluster: str) -> tuple[Machine, ...]:
+        records = [record for place in self._places() if (record := place.record()) and record.cluster == cluster]
+        return tuple(self._machine(record) for record in sorted(records, key=lambda record: record.id))
+
+    async def power(self, id: MachineId, power: Power) -> None:
+        if power not in self.capabilities.power:
+            raise CannotDo(self.name, f"power {power.value}")
+        record = self._found(id)
+        place = self._place(record)
+        match power:
+            case Power.ON if place.pid() is None:
+                await self._start(place, record)
+            case Power.OFF:
+                await place.stop(self._clock, patience_seconds=self._settings.halt_seconds)
+            case Power.RESET:
+                await place.tell("system_reset")
+            case _:
+                return
+
+    async def console(self, id: MachineId) -> str:
+        return self._place(self._found(id)).console()
+
+    async def tidy(self, cluster: str) -> tuple[str, ...]:
+        return ()
+
+    async def aclose(self) -> None:
+        return
+
+    async def _check(self, spec: MachineSpec) -> tuple[Offering, str]:
+        options_of(spec.options)
+        if spec.capacity_type is not CapacityType.OWNED:
+            raise InvalidSpec("capacity_type", f"this host's machines are owned, found {spec.capacity_type}")
+        if spec.data_disks:
+            raise CannotDo(self.name, "carry data disks")
+        if spec.zone not in ("", self._settings.zone):
+            raise UnknownZone(spec.zone, known=(self._settings.zone,), field="zone")
+        sold = {offering.instance_type: offering for offering in await self.offerings()}
+        if spec.instance_type not in sold:
+            raise UnknownSize(spec.instance_type, known=sold, field="instance_type")
+        image = spec.image or self._settings.image
+        if not _is_file(image):
+            raise UnknownImage(image, field="image")
+        return sold[spec.instance_type], image
+
+    def _record(self, spec: MachineSpec, image: str) -> Record:
+        return Record(
+            id=f"{spec.owner.cluster}/{spec.name}/{self._ids.suffix(8)}",
+            cluster=spec.owner.cluster,
+            token=spec.owner.token,
+            claim=spec.owner.claim,
+            name=spec.name,
+            instance_type=spec.instance_type,
+            image=str(Path(image).absolute()),
+            made_at=rfc3339(self._clock.now()),
+            ssh_port=free_port(),
+            ssh_public_key=spec.ssh_public_key,
+            user_data=spec.user_data,
+            forward={str(here): there for here, there in options_of(spec.options).forward.items()},
+            labels=dict(spec.labels),
+        )
+
+    async def _complete(self, place: Place, record: Record) -> None:
+        """Disk and seed, as far as they are missing; each appears under its name when it is whole."""
+        disk, seed = place.folder / "disk.qcow2", place.folder / "seed.iso"
+        if not disk.exists():
+            fresh = place.folder / "disk.new"
+            size = self._settings.sizes[record.instance_type]
+            found = await _run("qemu-img", "info", "--output=json", record.image)
+            kind = "qcow2" if '"format": "qcow2"' in found else "raw"
+            await _run(
+                "qemu-img",
+                "create",
+                "-q",
+                "-f",
+                "qcow2",
+                "-F",
+                kind,
+                "-b",
+                record.image,
+                str(fresh),
+                f"{size.disk_gib}G",
+            )
+            os.replace(fresh, disk)
+        if not seed.exists():
+            told = record.user_data or command.user_data(
+                hostname=record.name, user=self._settings.ssh_user, ssh_public_key=record.ssh_public_key
+            )
+            seed.write_bytes(command.seed(instance_id=record.id, hostname=record.name, user_data=told))
+
+    async def _start(self, place: Place, record: Record) -> None:
+        wanted = self._settings.accelerator
+        kvm = wanted == "kvm" or (wanted == "auto" and os.access(_KVM, os.R_OK | os.W_OK))
+        ports = {record.ssh_port: 22, **{int(here): there for here, there in record.forward.items()}}
+        size = self._settings.sizes[record.instance_type]
+        await _run(*command.arguments(self._settings, size, place.folder, name=record.name, ports=ports, kvm=kvm))
+
+    def _existing(self, spec: MachineSpec) -> Record | None:
+        record = Place(self._folder / spec.owner.cluster / spec.name).record()
+        if record is None:
+            return None
+        if record.token != spec.owner.token:
+            raise MachineExists(spec.name, record.id)
+        return record
+
+    def _found(self, id: MachineId) -> Record:
+        cluster, _, rest = id.partition("/")
+        record = Place(self._folder / cluster / rest.partition("/")[0]).record()
+        if record is None or record.id != id:
+            raise MachineNotFound(id)
+        return record
+
+    def _place(self, record: Record) -> Place:
+        return Place(self._folder / record.cluster / record.name)
+
+    def _places(self) -> list[Place]:
+        return [Place(path.parent) for path in sorted(self._folder.glob("*/*/machine.json"))]
+
+    @asynccontextmanager
+    async def _locked(self, cluster: str) -> AsyncIterator[None]:
+        """One operator at a time in a cluster's folder, processes included."""
+        with _lock_file(self._folder / cluster) as lock:
+            deadline = self._clock.monotonic() + limits.CLOUD_CALL_SECONDS
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if self._clock.monotonic() >= deadline:
+                        raise CloudUnavailable("create", f"another process holds {lock.name}") from None
+                    await self._clock.sleep(limits.QMP_POLL_SECONDS)
+            yield
+
+    def _machine(self, record: Record) -> Machine:
+        running = self._place(record).pid() is not None
+        return Machine(
+            id=MachineId(record.id),
+            name=record.name,
+            state=MachineState.RUNNING if running else MachineState.STOPPED,
+            instance_type=record.instance_type,
+            zone=self._settings.zone,
+            capacity_type=CapacityType.OWNED,
+            owner=OwnerTags(record.cluster, record.token, record.claim),
+            image=record.image,
+            address="127.0.0.1",
+            ssh_port=record.ssh_port,
+            ssh_user=self._settings.ssh_user,
+            private_address="10.0.2.15",
+            labels=record.labels,
+            created_at=parse_rfc3339(record.made_at),
+        )
+
+
+def _is_file(path: str) -> bool:
+    return Path(path).is_file()
+
+
+def _lock_file(folder: Path) -> TextIO:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return (folder / ".lock").open("w")
+
+
+async def _run(*program: str) -> str:
+    """A program's output. Raises CloudRefused with its last line, CloudUnavailable."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *program, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+    except OSError as error:
+        raise CloudRefused("start", code="missing", message=f"{program[0]} cannot be run: {error}") from error
+    try:
+        async with asyncio.timeout(limits.CLOUD_CALL_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError as error:
+        raise CloudUnavailable("start", f"{program[0]} did not answer") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    text = output.decode("utf-8", "replace")
+    if process.returncode:
+        last = (text.strip().splitlines() or [""])[-1]
+        raise CloudRefused("start", code=str(process.returncode), message=f"{program[0]}: {last}")
+    return text

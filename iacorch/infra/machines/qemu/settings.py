@@ -1,0 +1,87 @@
+"""What a person says of this host as a place for virtual machines. Checked by pydantic; offerings follow purely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from iacorch.infra.machines.contract import Capacity, CapacityType, Offering
+from iacorch.infra.machines.settings import checked
+
+MIB: Final = 1024**2
+GIB: Final = 1024**3
+
+
+class Size(BaseModel):
+    """One instance type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cores: int = Field(gt=0)
+    memory_mib: int = Field(ge=64)
+    disk_gib: int = Field(default=20, gt=0)
+
+
+SIZES: Final = {
+    "small": Size(cores=1, memory_mib=1_024),
+    "medium": Size(cores=2, memory_mib=2_048),
+    "large": Size(cores=4, memory_mib=8_192),
+}
+
+
+class QemuSettings(BaseModel):
+    """`image` is a cloud image's path; `kernel` and `initrd` boot a root file system that has no boot loader."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: str = ""
+    folder: Path = Path("~/.local/state/iacorch/machines")
+    program: str = "qemu-system-x86_64"
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    kernel: str = ""
+    initrd: str = ""
+    kernel_arguments: str = "root=/dev/vda rw console=ttyS0"
+    ssh_user: str = "debian"
+    zone: str = "local"
+    halt_seconds: float = Field(default=30.0, ge=0)
+    """Patience between asking a machine's system to halt and pulling the plug."""
+    machines: int | None = Field(default=None, ge=0)
+    sizes: dict[str, Size] = Field(default_factory=lambda: dict(SIZES))
+
+
+class QemuOptions(BaseModel):
+    """One machine. `forward` maps ports of 127.0.0.1 to ports of the machine, beside the one for SSH."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    forward: dict[int, int] = Field(default_factory=dict)
+
+
+def settings_of(raw: Mapping[str, Any]) -> QemuSettings:
+    """Raises InvalidSpec."""
+    return checked(QemuSettings, raw)
+
+
+def options_of(raw: Mapping[str, Any]) -> QemuOptions:
+    """Raises InvalidSpec."""
+    return checked(QemuOptions, raw, at="options.")
+
+
+def offerings(settings: QemuSettings, *, alive: int) -> tuple[Offering, ...]:
+    """Pure."""
+    free = None if settings.machines is None else max(0, settings.machines - alive)
+    sold = (
+        Offering(
+            name,
+            settings.zone,
+            CapacityType.OWNED,
+            Capacity(size.cores * 1000, size.memory_mib * MIB, size.disk_gib * GIB),
+            0,
+            free=free,
+        )
+        for name, size in settings.sizes.items()
+    )
+    return tuple(sorted(sold, key=lambda offering: offering.key))

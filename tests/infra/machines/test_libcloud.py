@@ -1,0 +1,140 @@
+"""libcloud only: whose a machine is by its name, what errors mean, and DigitalOcean's API by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests_mock
+from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
+from libcloud.common.types import InvalidCredsError
+
+from iacorch.errors import MachineError
+from iacorch.infra.machines import errors
+from iacorch.infra.machines.contract import MachineSpec, OwnerTags
+from iacorch.infra.machines.libcloud import marks
+from iacorch.infra.machines.libcloud.api import meaning
+from iacorch.infra.machines.libcloud.driver import LibcloudDriver
+from iacorch.infra.machines.libcloud.settings import settings_of
+from iacorch.kit.ids import SystemIds
+from tests.infra.machines.worlds import QuickClock
+
+_API = "https://api.digitalocean.com/v2"
+
+
+@pytest.mark.parametrize(
+    "owner", [OwnerTags("prod", "t0ken"), OwnerTags("prod", "t", "claim-1"), OwnerTags("a-b", "1f-2e", "1f-2e")]
+)
+def test_an_owner_comes_back_from_the_name(owner: OwnerTags) -> None:
+    name = marks.marked(MachineSpec("web-1", "s", owner))
+    found = OwnerTags(owner.cluster, owner.token, "" if owner.claim == owner.token else owner.claim)
+    assert marks.read(name) == ("web-1", found)
+
+
+@pytest.mark.parametrize("name", ["web-1", "a--b", "a--b--c--d--e", "--a--b", ""])
+def test_other_names_are_nobodys(name: str) -> None:
+    assert marks.read(name) == (name, None)
+
+
+def test_what_no_host_name_can_carry_is_refused() -> None:
+    with pytest.raises(errors.InvalidSpec, match=r"owner\.cluster"):
+        marks.marked(MachineSpec("web", "s", OwnerTags("my cluster", "t")))
+    with pytest.raises(errors.InvalidSpec, match="at most 255"):
+        marks.marked(MachineSpec("web", "s", OwnerTags("c" * 250, "t")))
+
+
+@pytest.mark.parametrize(
+    ("raised", "leaf"),
+    [
+        (RateLimitReachedError(headers={"retry-after": "7"}), errors.Throttled),
+        (BaseHTTPError(429, "slow down"), errors.Throttled),
+        (InvalidCredsError("wrong"), errors.MissingCredentials),
+        (BaseHTTPError(401, "who"), errors.MissingCredentials),
+        (BaseHTTPError(403, "no"), errors.NotPermitted),
+        (BaseHTTPError(403, "Quota exceeded for cores"), errors.QuotaExceeded),
+        (BaseHTTPError(500, "No valid host was found"), errors.InsufficientCapacity),
+        (BaseHTTPError(404, "gone"), errors.MachineNotFound),
+        (BaseHTTPError(502, "bad gateway"), errors.CloudUnavailable),
+        (BaseHTTPError(422, "name is odd"), errors.CloudRefused),
+    ],
+)
+def test_what_libcloud_raises_is_typed(raised: Exception, leaf: type[MachineError]) -> None:
+    assert type(meaning("openstack", "list_nodes", raised, about="x")) is leaf
+
+
+class DigitalOcean:
+    """The part of DigitalOcean's API that is used, with one size, region and image."""
+
+    def __init__(self, mocked: requests_mock.Mocker) -> None:
+        self.droplets: list[dict[str, Any]] = []
+        size = {"slug": "s-1vcpu-1gb", "memory": 1024, "disk": 25, "vcpus": 1, "transfer": 1.0, "price_hourly": 0.00893}
+        size |= {"price_monthly": 6.0, "regions": ["fra1"], "available": True}
+        region = {"slug": "fra1", "name": "Frankfurt 1", "available": True, "sizes": [], "features": []}
+        image = {"id": 7, "slug": "debian-12-x64", "name": "12 x64", "distribution": "Debian", "public": True}
+        self._image = image
+        image |= {"min_disk_size": 7, "created_at": "2026-01-01T00:00:00Z", "regions": ["fra1"]}
+        for name, rows in (("sizes", [size]), ("regions", [region]), ("images", [image])):
+            mocked.get(f"{_API}/{name}", json={name: rows, "links": {}, "meta": {"total": 1}})
+        mocked.get(f"{_API}/droplets", json=self._list)
+        mocked.post(f"{_API}/droplets", json=self._create, status_code=202)
+        mocked.delete(re.compile(f"{_API}/droplets/"), json=self._delete, status_code=204)
+
+    def _list(self, request: Any, context: Any) -> dict[str, Any]:
+        return {"droplets": self.droplets, "links": {}, "meta": {"total": len(self.droplets)}}
+
+    def _create(self, request: Any, context: Any) -> dict[str, Any]:
+        asked = request.json()
+        droplet = {
+            "id": 1000 + len(self.droplets),
+            "name": asked["name"],
+            "status": "active",
+            "created_at": "2026-01-01T00:00:00Z",
+            "size_slug": asked["size"],
+            "region": {"slug": asked["region"], "name": "Frankfurt 1"},
+            "image": self._image,
+            "networks": {"v4": [{"ip_address": "192.0.2.9", "type": "public"}], "v6": []},
+            "asked": asked,
+        }
+        self.droplets.append(droplet)
+        return {"droplet": droplet}
+
+    def _delete(self, request: Any, context: Any) -> dict[str, Any]:
+        self.droplets = [d for d in self.droplets if str(d["id"]) != request.path.rsplit("/", 1)[-1]]
+        return {}
+
+
+@pytest.fixture
+def ocean() -> Iterator[DigitalOcean]:
+    with requests_mock.Mocker() as mocked:
+        yield DigitalOcean(mocked)
+
+
+async def test_a_droplet_is_made_once_with_its_key_found_and_deleted(ocean: DigitalOcean) -> None:
+    settings = settings_of({"provider": "digital_ocean", "positional": ["token"], "image": "7"})
+    driver = LibcloudDriver(settings, QuickClock(), SystemIds())
+    sold = await driver.offerings()
+    assert [(o.key, o.price_micros_per_hour) for o in sold] == [(("s-1vcpu-1gb", "Frankfurt 1", "on-demand"), 8_930)]
+    spec = MachineSpec("web-1", "s-1vcpu-1gb", OwnerTags("prod", "t0ken"), ssh_public_key="ssh-ed25519 AAAA me")
+    first, second = await driver.create(spec), await driver.create(spec)
+    assert first.id == second.id
+    assert (first.address, first.owner) == ("192.0.2.9", spec.owner)
+    assert len(ocean.droplets) == 1
+    assert "ssh-ed25519 AAAA me" in ocean.droplets[0]["asked"]["user_data"]
+    assert await driver.list_owned("other") == ()
+    await driver.delete(first.id, cluster="prod")
+    assert await driver.list_owned("prod") == ()
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        ({"provider": "no-such-cloud"}, "provider"),
+        ({"provider": "digital_ocean", "arguments": {"colour": "red"}}, "arguments"),
+    ],
+)
+def test_a_provider_that_cannot_be_opened_is_named(raw: dict[str, object], field: str) -> None:
+    with pytest.raises(errors.InvalidSpec) as caught:
+        LibcloudDriver(settings_of(raw), QuickClock(), SystemIds())
+    assert caught.value.field == field
