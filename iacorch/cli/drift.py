@@ -71,7 +71,7 @@ def drift(target: Target, layers: tuple[str, ...], as_json: bool, output: str, o
         return
     report = asyncio.run(desk.once(scope, correct=options["correct"]))
     show(report, how)
-    context.exit(report.exit_code if once else min(report.exit_code, 1) if report.errors else 0)
+    context.exit(report.exit_code if once else reports.EXIT_ERROR if report.errors else reports.EXIT_IN_SYNC)
 
 
 @drift.command()

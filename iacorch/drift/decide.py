@@ -55,6 +55,8 @@ class Decision:
     why: str = ""
     again: datetime | None = None
     age_seconds: float = 0.0
+    approved: bool = False
+    """A person agreed to it, replacement included."""
 
 
 def decide(
@@ -92,7 +94,7 @@ def _may_correct(base: Decision, memory: Memory, now: datetime, fights: dict[str
     if seen.protected and seen.replaces:
         return replace(base, outcome=Outcome.HELD, why="it is protected, and setting it right would replace or delete")
     if approval is not None:
-        return _unless_tried(base, memory, now, f"approved by {approval.by}")
+        return _unless_tried(replace(base, approved=True), memory, now, f"approved by {approval.by}")
     if chosen.action is Action.PROPOSE:
         return replace(base, outcome=Outcome.PROPOSED, why=f"approve with: iacorch drift approve {seen.id}")
     if seen.replaces and not _may_replace(chosen, now):

@@ -96,6 +96,7 @@ async def _tell(
 ) -> None:
     """An event for what is new, what was corrected, what is fought over."""
     known = {entry.get("id") for entry in before}
+    fought_over = {fight.resource for fight in report.assessment.fights}
     recorder = Recorder(client, component=COMPONENT, clock=clock)
     for decision in report.shown:
         seen = decision.seen
@@ -106,7 +107,7 @@ async def _tell(
             recorder.record(about, *kind, f"{words}{': ' + done.error if done.error else ''}"[:1024])
         elif seen.id not in known and seen.is_drift:
             recorder.record(about, WARNING, "Drift", words[:1024])
-        if decision.outcome is Outcome.HELD and decision.why.startswith("a fight"):
+        if decision.outcome is Outcome.HELD and str(seen.key) in fought_over:
             recorder.record(about, WARNING, "Fight", decision.why[:1024])
     if recorder.idle:
         return

@@ -97,7 +97,7 @@ def test_a_preview_that_would_replace_stops_that_correction_only() -> None:
     refused = refuse_replacements([ResourcePre(URN, "", Op.REPLACE)], {URN: decision})
     assert list(refused) == [URN]
     assert "approve" in refused[URN]
-    approved = Decision(seen, Outcome.CORRECT, Chosen(Action.CORRECT), why="approved by ann")
+    approved = Decision(seen, Outcome.CORRECT, Chosen(Action.CORRECT), approved=True)
     assert refuse_replacements([ResourcePre(URN, "", Op.REPLACE)], {URN: approved}) == {}
     assert refuse_replacements([ResourcePre(URN, "", Op.UPDATE)], {URN: decision}) == {}
 

@@ -135,4 +135,4 @@ def refuse_replacements(events: Iterable[Event], allowed: Mapping[str, Decision]
 
 def may_replace(decision: Decision) -> bool:
     """Approved by a person, or decided on as a replacement inside its window. Pure."""
-    return decision.why.startswith("approved by") or decision.seen.replaces
+    return decision.approved or decision.seen.replaces
