@@ -1,31 +1,17 @@
-"""What a server has and a container has not, as values. Pure data, used by `driver` and by `stacks/_machine.py`.
+"""A machine as a container, in pulumi-docker's words. Pure; used by `driver`.
 
-systemd, sshd and, later, a Docker Engine of its own, without `--privileged`: capabilities, a writable cgroup tree (the
-host's: nested cgroup namespaces do not exist on cgroup v1), temporary file systems, disks for Docker.
+What a server has and a container has not (capabilities, temporary file systems, disks for Docker) stands beside the
+image in `images.build`, which `iacorch.stack.container` reads too; the cgroup tree is the host's, since nested cgroup
+namespaces do not exist on cgroup v1.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-CAPABILITIES: Final = (
-    "NET_ADMIN",
-    "SYS_ADMIN",
-    "SYS_PTRACE",
-    "SYS_CHROOT",
-    "NET_RAW",
-    "MKNOD",
-    "DAC_READ_SEARCH",
-    "AUDIT_READ",
-    "SYSLOG",
-    "IPC_LOCK",
-    "SYS_NICE",
-    "SYS_BOOT",
-)
-SECURITY_OPTIONS: Final = ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined")
-TEMPORARY: Final = {"/run": "", "/run/lock": "", "/tmp": "exec"}
+from iacorch.infra.machines.images.build import NODE_CAPABILITIES, NODE_DISKS, NODE_SECURITY, NODE_TMPFS
+
 CGROUPS: Final = "/sys/fs/cgroup"
-DISKS: Final = ("/var/lib/docker", "/var/lib/containerd")
 STOP_SIGNAL: Final = "SIGRTMIN+3"
 """systemd's word for halting."""
 DEFAULT_NETWORK: Final = "bridge"
@@ -46,12 +32,12 @@ def container_inputs(
         "networksAdvanced": [{"name": network, **aliases}],
         "volumes": [
             {"hostPath": CGROUPS, "containerPath": CGROUPS},
-            *({"containerPath": path} for path in DISKS),  # without a name: removed with the container
+            *({"containerPath": path} for path in NODE_DISKS),  # without a name: removed with the container
         ],
-        "tmpfs": dict(TEMPORARY),
+        "tmpfs": dict(NODE_TMPFS),
         "cgroupnsMode": "host",
-        "capabilities": {"adds": list(CAPABILITIES)},
-        "securityOpts": list(SECURITY_OPTIONS),
+        "capabilities": {"adds": list(NODE_CAPABILITIES)},
+        "securityOpts": list(NODE_SECURITY),
         "restart": "unless-stopped",
         "stopSignal": STOP_SIGNAL,
     }
