@@ -5,7 +5,7 @@
 1,000 nodes that are nearly full (30 pods each) and 5,000 pods that wait, of 1, 50 and 5,000 different shapes, against
 three pools with 60 offerings each; the goal is for a whole decision: the snapshot built anew from parsed pods, and
 everything decided. Processor time, as a decision does nothing but compute. Then the consolidation of 1,000 machines of
-which each could go, and what one more node costs a fleet of 3 and of 300.
+which each could go, and what one more node costs fleets of two sizes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from iacorch.sim.pools import PoolWorld, opened
 NOW = datetime(2026, 11, 16, 12, tzinfo=UTC)
 NODES, PODS_A_NODE, WAITING = 1_000, 30, 5_000
 GOAL_SECONDS = 5.0
-MACHINES = (3, 300)
+MACHINES = (3, 60)
 
 
 def pod(name: str, milli: int, mebi: int) -> PodInfo:
@@ -167,11 +167,14 @@ async def _all(world: PoolWorld, count: int) -> bool:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--json", action="store_true")
-    as_json = arguments.parse_args().json
+    arguments.add_argument(
+        "--machines", type=int, nargs="*", default=MACHINES, help="Fleets to add one node to; 300 take minutes."
+    )
+    options = arguments.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    every = chain(rows(), [consolidation()], *(one_more(machines) for machines in MACHINES))
+    every = chain(rows(), [consolidation()], *(one_more(machines) for machines in options.machines))
     for row in ({"goal": None, **row} for row in every):
-        print(json.dumps(row) if as_json else f"{row['name']:<60} {row['value']:>10.2f} {row['unit']}", flush=True)
+        print(json.dumps(row) if options.json else f"{row['name']:<60} {row['value']:>10.2f} {row['unit']}", flush=True)
 
 
 if __name__ == "__main__":
