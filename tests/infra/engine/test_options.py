@@ -124,19 +124,24 @@ async def test_import_takes_over_what_is_there(engine: Deployer, world: World) -
     assert world.there() == []
 
 
-@pytest.mark.parametrize(
-    ("value", "id_", "said"), [("2", "mine", "differ|do not match"), ("1", "nobody", "nothing with|does not exist")]
-)
-async def test_an_import_that_does_not_fit_is_refused(
-    engine: Deployer, world: World, value: str, id_: str, said: str
-) -> None:
+async def test_what_is_imported_becomes_what_the_program_says(engine: Deployer, world: World) -> None:
     lay_out(world, "mine", value="1")
-    world.program(f'Thing("a", value="{value}", opts=Opts(import_="{id_}"))\n')
+    world.program('Thing("a", value="2", opts=Opts(import_="mine"))\n')
     await engine.create_stack(world.ref)
-    with pytest.raises(EngineError, match=said):
+    result = await engine.up(world.ref, world.options())
+    assert (result.changes[Op.IMPORT], result.changes[Op.UPDATE]) == (1, 1)
+    assert world.calls("Create", "Update") == ["Update a"]
+    assert world.resource("a")["inputs"] == {"value": "2"}
+    assert not (await engine.up(world.ref, world.options())).changed
+
+
+async def test_an_import_of_nothing_is_refused(engine: Deployer, world: World) -> None:
+    world.program('Thing("a", value="1", opts=Opts(import_="nobody"))\n')
+    await engine.create_stack(world.ref)
+    with pytest.raises(EngineError, match=r"nothing with|does not exist"):
         await engine.up(world.ref, world.options())
     assert "a" not in world.names()
-    assert world.there() == ["mine"]
+    assert world.there() == []
 
 
 async def test_get_reads_what_belongs_to_others_and_never_touches_it(engine: Deployer, world: World) -> None:

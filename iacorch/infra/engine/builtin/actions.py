@@ -30,13 +30,13 @@ class Actions:
         self._execution, self._recorder, self._providers = execution, recorder, providers
         self._seen, self._preview = seen, preview
 
-    async def same(self, old: Resource, goal: Resource) -> Resource:
+    async def same(self, old: Resource, goal: Resource, *, counted: bool = True) -> Resource:
         new = replace(goal, id=old.id, outputs=old.outputs, init_errors=old.init_errors)
         if goal.is_provider:
             # An unchanged provider is configured with what it had, so that a change it calls none stays unseen.
             await self._providers.same(goal.urn, old.id, old.inputs)
         self._recorder.put(new, instead_of=old, quietly=new == old)
-        if not urn.is_default_provider(new.urn):
+        if counted and not urn.is_default_provider(new.urn):
             self._execution.counts[Op.SAME] += 1
             self._execution.listen(ResourceDone(new.urn, new.type, Op.SAME, 0.0))
         await self._recorder.commit()

@@ -52,7 +52,7 @@ class Deployment:
         self.seen: set[str] = set()
         self.interrupted: dict[str, tuple[int, Resource]] = {}
         self.actions = Actions(execution, recorder, providers, self.seen, preview=preview)
-        self.existing = Existing(execution, recorder, preview=preview)
+        self.existing = Existing(execution, recorder)
         self.scope = Scope.of(options)
         self._ids, self._config, self._secret_keys = ids, config, secret_keys
         self._defaults: dict[tuple[str, str], str] = {}
@@ -82,9 +82,10 @@ class Deployment:
             )
         operations = await self._operations(wanted)
         seed = self._ids.token(32)
-        if wanted.import_id and operations is not None and (old is None or old.id != wanted.import_id or old.external):
-            goal = self._goal(wanted, None, wanted.inputs)
-            return Registered(await self.existing.take(wanted, goal, operations, old, seed))
+        imported = False
+        if operations is not None and _to_import(wanted, old):
+            old = await self.existing.take(wanted, self._goal(wanted, None, wanted.inputs), operations, old)
+            imported = True
         if old is not None and old.external:
             # It was only looked at; the program now wants one of its own.
             self.recorder.change_old(old, None)
@@ -97,10 +98,10 @@ class Deployment:
         if operations is not None and isinstance(step, steps.Replace):
             inputs = await operations.check(wanted.urn, {}, wanted.inputs, seed)
         goal = self._goal(wanted, old, inputs)
-        return Registered(await self._carry_out(step, old, goal, operations))
+        return Registered(await self._carry_out(step, old, goal, operations, counted=not imported))
 
     async def _carry_out(
-        self, step: steps.Step, old: Resource | None, goal: Resource, operations: Operations | None
+        self, step: steps.Step, old: Resource | None, goal: Resource, operations: Operations | None, *, counted: bool
     ) -> Resource:
         match step:
             case steps.Refuse(reason):
@@ -116,7 +117,7 @@ class Deployment:
                 return await self.actions.update(old, goal, operations, changes)
             case steps.Same():
                 assert old is not None
-                return await self.actions.same(old, goal)
+                return await self.actions.same(old, goal, counted=counted)
 
     async def read(self, wanted: Resource) -> Resource:
         """Look at a resource of somebody else's."""
@@ -254,6 +255,11 @@ class Deployment:
             raise ResourceFailed("outputs were registered for a resource that is not", urn=urn_)
         self.recorder.put(replace(resource, outputs=outputs), quietly=resource.outputs == outputs)
         await self.recorder.commit()
+
+
+def _to_import(wanted: Registration, old: Resource | None) -> bool:
+    """Not again, once it is the stack's."""
+    return bool(wanted.import_id) and (old is None or old.external or old.id != wanted.import_id)
 
 
 def _needs(wanted: Registration) -> frozenset[str]:

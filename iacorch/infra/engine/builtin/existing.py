@@ -1,33 +1,36 @@
 """Resources that are there before the program is: taken over (`import_`), or only looked at (`get`).
 
 In: a registration with an ID to import, or a request to read. Out: the resource, recorded. What is imported belongs to
-the stack from then on, so the program must describe it as it is; what is read never is changed nor deleted.
+the stack from then on and becomes what the program says; what is read never is changed nor deleted.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from iacorch.infra.engine.builtin import steps, wire
+from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.execution import Execution
 from iacorch.infra.engine.builtin.providers import Operations
 from iacorch.infra.engine.builtin.recorder import Recorder
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.steps import Registration
-from iacorch.infra.engine.contract import Diagnostic, Op, Severity
+from iacorch.infra.engine.contract import Op
 from iacorch.infra.engine.errors import ResourceFailed
 
 
 class Existing:
     """Both ways of one deployment."""
 
-    def __init__(self, execution: Execution, recorder: Recorder, *, preview: bool) -> None:
-        self._execution, self._recorder, self._preview = execution, recorder, preview
+    def __init__(self, execution: Execution, recorder: Recorder) -> None:
+        self._execution, self._recorder = execution, recorder
 
     async def take(
-        self, wanted: Registration, goal: Resource, operations: Operations, old: Resource | None, seed: bytes
+        self, wanted: Registration, goal: Resource, operations: Operations, old: Resource | None
     ) -> Resource:
-        """Import. Another resource that the stack has under this URN is deleted at the end, as after a replacement."""
+        """Import: from here on the resource is an old one, as it was found. What the program wants else is an update.
+
+        Another resource that the stack has under this URN is deleted at the end, as after a replacement.
+        """
         async with self._execution.step(goal, Op.IMPORT, ()) as began:
             found = await operations.read(
                 wanted.urn, wanted.import_id, inputs={}, outputs={}, timeout=goal.custom_timeouts.get("read", 0.0)
@@ -37,30 +40,16 @@ class Existing:
                     f"there is nothing with the ID {wanted.import_id!r} to import", urn=wanted.urn,
                     hint="correct the option `import_`, or remove it to create the resource",
                 )  # fmt: skip
-            given = steps.keep_ignored(wanted.inputs, found.inputs, wanted.ignore_changes)
-            inputs = await operations.check(wanted.urn, found.inputs, given, seed)
-            diff = await operations.diff(
-                wanted.urn, found.id, old=found.inputs, outputs=found.outputs, new=inputs, ignore=wanted.ignore_changes
-            )
-            if diff.changed:
-                self._refuse(wanted, diff)
-            new = replace(
-                goal, id=found.id, inputs=inputs, created=began, modified=began,
+            taken = replace(
+                goal, id=found.id, inputs=found.inputs, created=began, modified=began,
                 outputs=wire.mark_secret(found.outputs, goal.additional_secret_outputs),
                 extra={**goal.extra, "importID": wanted.import_id},
             )  # fmt: skip
-            if old is not None and not old.external:
-                self._recorder.change_old(old, replace(old, delete=True))
-            self._recorder.put(new, instead_of=old if old is not None and old.external else None)
+            if old is not None:
+                self._recorder.change_old(old, None if old.external else replace(old, delete=True))
+            self._recorder.adopt(taken)
             await self._recorder.commit()
-        return new
-
-    def _refuse(self, wanted: Registration, diff: steps.Diff) -> None:
-        paths = ", ".join(change.path for change in diff.changes) or ", ".join(diff.keys)
-        message = f"what is there differs from the program's inputs: {paths}"
-        if not self._preview:
-            raise ResourceFailed(message, urn=wanted.urn, hint="make the inputs in the program what is there")
-        self._execution.listen(Diagnostic(Severity.WARNING, f"{message}; importing it will fail", wanted.urn))
+        return taken
 
     async def look(self, wanted: Resource, operations: Operations, old: Resource | None) -> Resource:
         """Read, and keep what was read as external. With an ID that a preview cannot know, nothing is known."""
