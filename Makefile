@@ -38,7 +38,7 @@ demo: venv ## Tell the story on the fleet that `make up` made: scale, kill, roll
 
 .PHONY: bench
 bench: tools-if-any venv ## Measure; print one table and write .iacorch/bench.json
-	@PATH="$$PWD/$(BIN):$$PWD/.tools/bin:$$PATH" python benchmarks/run.py
+	@export IACORCH_CACHE_DIR="$$PWD/.iacorch/cache" PATH="$$PWD/$(BIN):$$PWD/.tools/bin:$$PATH"; python benchmarks/run.py
 
 .PHONY: check
 check: venv ## Format, lint, types, import contracts, spelling, playbooks
