@@ -7,6 +7,7 @@ machine). The stages build on each other, so they are one test.
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -153,8 +154,10 @@ async def test_a_machine_that_is_not_fit_is_refused_by_name_and_left_as_it_was(
     machine.run("sh", "-c", "until grep -q ':192B' /proc/net/tcp; do :; done")  # the server listens
     unfit = await refusal()
     assert machine.address in unfit
-    for reason in ("Python", "3600 s behind", "port 6443", "free at /opt"):
+    for reason in ("Python", "port 6443", "free at /opt"):
         assert reason in unfit, unfit
+    # An hour, give or take what the question took.
+    assert re.search(r"clock-off: 3[56]\d\d s behind", unfit), unfit
     assert "apt-get install python3" in unfit, "what to do"
     assert "iacorch" not in machine.run("ls", "/etc", "/opt", "/var/lib"), "nothing was changed"
 
