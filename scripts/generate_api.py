@@ -52,15 +52,6 @@ LEFT_OUT = {
     ("ServiceAccount", "token"),  # service accounts do not authenticate yet
 }
 
-#: Streaming subresources, which the published models leave out.
-STREAMS = {
-    "Pod": [
-        {"name": "attach", "verbs": ["create", "get"], "kind": "PodAttachOptions"},
-        {"name": "exec", "verbs": ["create", "get"], "kind": "PodExecOptions"},
-        {"name": "portforward", "verbs": ["create", "get"], "kind": "PodPortForwardOptions"},
-    ]
-}
-
 #: Types that are reached from no kind's row: bodies of subresources and requests, and the answer to errors.
 EXTRA_TYPES = [
     "io.k8s.api.autoscaling.v1.Scale",
@@ -165,8 +156,7 @@ def kinds(models: Path) -> bytes:
     rows = []
     for wanted in KINDS:
         row = dict(published[wanted["api"], wanted["kind"]])
-        subresources = row["subresources"] + (STREAMS.get(row["kind"], []) if not row["group"] else [])
-        row["subresources"] = sorted(subresources, key=lambda entry: str(entry["name"]))
+        row["subresources"] = sorted(row["subresources"], key=lambda entry: str(entry["name"]))
         if not row["subresources"]:
             del row["subresources"]
         row |= {field: value for field, value in wanted.items() if field not in ("api", "kind")}

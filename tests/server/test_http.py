@@ -243,6 +243,18 @@ async def test_bad_input_gets_kubernetes_words(
     assert words in status["message"]
 
 
+@pytest.mark.parametrize("stream", ["exec", "attach", "portforward"])
+async def test_streams_that_are_not_there_are_absent(admin: aiohttp.ClientSession, stream: str) -> None:
+    """Neither a pod that is made by accident nor the pod itself for an answer."""
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}}
+    for method in ("GET", "POST"):
+        body = pod if method == "POST" else None
+        code, _ = await answer(admin.request(method, f"/api/v1/namespaces/default/pods/p/{stream}", json=body))
+        assert code == 404
+    code, _ = await answer(admin.get("/api/v1/namespaces/default/pods/p"))
+    assert code == 404
+
+
 async def test_yaml_that_multiplies_itself_is_refused(admin: aiohttp.ClientSession) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]

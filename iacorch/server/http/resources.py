@@ -99,7 +99,9 @@ class Resources:
             case "eviction":
                 await registry.evict(call.user, target, body, options)
                 return _json(call, _success(target, 201), 201)
-        if target.name and not target.subresource:
+        if target.subresource:
+            raise NotFound("the server could not find the requested resource")
+        if target.name:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         return self._written(call, await registry.create(call.user, target, body, options))
 
