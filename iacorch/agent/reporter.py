@@ -24,6 +24,8 @@ from iacorch.kit.queue import WorkQueue
 from iacorch.kit.tasks import Tasks
 
 _COMPONENT: Final = "iacorch-agent"
+_GONE: Final[dict[str, Any]] = {"reason": None, "message": None}
+"""A patch that leaves these out keeps what the API has: the reason why a pod that is ready now was not."""
 log = structlog.get_logger(__name__)
 
 
@@ -80,9 +82,9 @@ class Reporter:
             self._queue.done(uid)
 
     async def _send_status(self, pod: Object, status: dict[str, Any]) -> None:
-        own = [entry for entry in status.get("conditions") or () if entry["type"] in OWN_CONDITIONS]
+        own = [_GONE | entry for entry in status.get("conditions") or () if entry["type"] in OWN_CONDITIONS]
         # The UID makes the server refuse the patch when another pod has taken the name.
-        patch = {"metadata": {"uid": objects.uid(pod)}, "status": {**status, "conditions": own}}
+        patch = {"metadata": {"uid": objects.uid(pod)}, "status": {**_GONE, **status, "conditions": own}}
         try:
             await self._client.patch(
                 POD,

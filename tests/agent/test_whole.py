@@ -44,6 +44,8 @@ class Site:
     url: str
     admin: HttpClient
     node: str
+    network: StillNetwork
+    """It outlives agents, as the kernel's does."""
 
     @property
     def settings(self) -> agent.Settings:
@@ -67,7 +69,7 @@ class Site:
     @contextlib.asynccontextmanager
     async def agent(self) -> AsyncIterator[Pods]:
         def network(settings: agent.Settings, client: Client, clock: Clock) -> StillNetwork:
-            return StillNetwork(clock)
+            return self.network
 
         (self.folder / "agent").mkdir(exist_ok=True)
         async with agent.running(self.settings, await self.join(), SystemClock(), make_network=network) as pods:
@@ -113,7 +115,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     )
     async with controlplane.running(settings) as url, HttpClient(read_kubeconfig(kubeconfig)) as admin:
         try:
-            yield Site(tmp_path, url, admin, node)
+            yield Site(tmp_path, url, admin, node, StillNetwork(SystemClock()))
         finally:
             await _clean(node)
 
@@ -234,6 +236,7 @@ async def test_an_agent_that_starts_anew_restarts_nothing(site: Site) -> None:
     async with site.agent():
         await site.create(containers=[shell(FOREVER)])
         before = await site.until(is_ready)
+        assert all("reason" not in entry for entry in before["status"]["conditions"]), "of what is over"
     async with site.agent() as pods:
         worker = await until(_async(lambda: pods.find(before["metadata"]["uid"])), lambda w: w is not None)
         assert worker is not None
