@@ -2,7 +2,8 @@
 
 In: the server's URL and CA, a join token, the node's name, a folder. Out: an `Identity`, an endpoint with a client
 certificate whose key was made here and never leaves (0600). The composition root calls `identity` at the start, and
-again with `renew=True` at `renew_at`.
+again with `renew=True` at `renew_at`, or when the server refuses the certificate. While the cluster's CA changes, the
+CA file holds two, the one that signs first: a certificate of the other one is good, and is to be renewed at once.
 
 What must be known of the certificate at every start stands beside it in `agent.json`, and `cryptography` is imported
 only where keys and certificates are made: it is 8 MB of an agent that has 60.
@@ -12,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +33,8 @@ from iacorch.kit.files import write_whole
 
 _RENEW_AT: Final = 2 / 3
 """Of a certificate's life."""
+_AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 log = structlog.get_logger(__name__)
 
 
@@ -55,6 +59,8 @@ class JoinSettings:
 async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False) -> Identity:
     """The certificate on disk, or a new one from the server; waits for a server that does not answer.
 
+    A renewal asks with the certificate it has, and with the token where that is refused.
+
     Raises ConfigError when the files cannot be used or the server refuses the token.
     """
     ca = _read(settings.ca_file, "--ca")
@@ -68,7 +74,7 @@ async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False)
     pause = limits.INFORMER_BACKOFF_START_SECONDS
     while True:
         try:
-            certificate = await _ask(asking, settings.node_name, key)
+            certificate, authority = await _ask(asking, settings.node_name, key)
         except Unauthorized as error:
             if asking.token:
                 raise ConfigError(
@@ -84,12 +90,13 @@ async def identity(settings: JoinSettings, clock: Clock, *, renew: bool = False)
         except ApiError as error:
             raise ConfigError(f"the server does not let this node join: {error.message}", where="--server") from error
         else:
-            found = keep(settings, ca, certificate, key)
+            found = keep(settings, ca, certificate, key, authority=authority)
             log.info("got a client certificate", node=settings.node_name, renew_at=found.renew_at.isoformat())
             return found
 
 
-async def _ask(endpoint: Endpoint, node_name: str, key: bytes) -> bytes:
+async def _ask(endpoint: Endpoint, node_name: str, key: bytes) -> tuple[bytes, str]:
+    """The certificate, and which CA has signed it."""
     body = orjson.dumps({"nodeName": node_name, "csr": signing_request(key, node_name).decode()})
     headers = {"Content-Type": "application/json"}
     try:
@@ -97,7 +104,8 @@ async def _ask(endpoint: Endpoint, node_name: str, key: bytes) -> bytes:
             content = await answer.read()
             if answer.status >= 400:
                 raise error_of(answer.status, _status(content))
-            return str(orjson.loads(content)["certificate"]).encode()
+            found = orjson.loads(content)
+            return str(found["certificate"]).encode(), _authorities(str(found["ca"]).encode())[0]
     except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
         raise Unavailable(f"no answer from {endpoint.url}: {str(error) or type(error).__name__}") from error
 
@@ -122,16 +130,19 @@ def _kept(settings: JoinSettings, ca: bytes) -> Identity | None:
         about = orjson.loads((settings.folder / "agent.json").read_bytes())
         certificate = (settings.folder / "agent.crt").read_bytes()
         key = (settings.folder / "agent.key").read_bytes()
-        if about["made of"] != _fingerprint(settings, ca, certificate, key):
+        trusted = _authorities(ca)
+        if about["made of"] != _fingerprint(settings, certificate, key) or about["authority"] not in trusted:
             return None
         renew_at, ends_at = parse_rfc3339(about["renew at"]), parse_rfc3339(about["ends at"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    if about["authority"] != trusted[0]:
+        renew_at = min(renew_at, _AT_ONCE)
     return Identity(Endpoint(settings.server, ca, certificate, key), renew_at, ends_at, is_new=False)
 
 
-def keep(settings: JoinSettings, ca: bytes, certificate: bytes, key: bytes) -> Identity:
-    """Put on disk what the server gave."""
+def keep(settings: JoinSettings, ca: bytes, certificate: bytes, key: bytes, *, authority: str = "") -> Identity:
+    """Put on disk what the server gave. `authority` is the CA that signed it, by default the first of `ca`."""
     from cryptography import x509
 
     try:
@@ -141,7 +152,8 @@ def keep(settings: JoinSettings, ca: bytes, certificate: bytes, key: bytes) -> I
     begins_at, ends_at = found.not_valid_before_utc, found.not_valid_after_utc
     renew_at = begins_at + (ends_at - begins_at) * _RENEW_AT
     about = {
-        "made of": _fingerprint(settings, ca, certificate, key),
+        "made of": _fingerprint(settings, certificate, key),
+        "authority": authority or _authorities(ca)[0],
         "renew at": rfc3339(renew_at),
         "ends at": rfc3339(ends_at),
     }
@@ -152,6 +164,12 @@ def keep(settings: JoinSettings, ca: bytes, certificate: bytes, key: bytes) -> I
 
 def _fingerprint(settings: JoinSettings, *parts: bytes) -> str:
     return hashlib.sha256(b"\0".join((settings.node_name.encode(), *parts))).hexdigest()
+
+
+def _authorities(ca: bytes) -> list[str]:
+    """The CAs in a PEM text, each by a hash of its certificate."""
+    bodies = _CERTIFICATE.findall(ca)
+    return [hashlib.sha256(b"".join(body.split())).hexdigest() for body in bodies] or [hashlib.sha256(ca).hexdigest()]
 
 
 def private_key(folder: Path) -> bytes:

@@ -28,7 +28,7 @@ from iacorch.api.catalogue import LEASE, NODE
 from iacorch.api.objects import Object, set_condition
 from iacorch.client.contract import Client, PatchType
 from iacorch.client.informer import Informer
-from iacorch.errors import AlreadyExists, ApiError, NotFound
+from iacorch.errors import AlreadyExists, ApiError, NotFound, Unauthorized
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock, rfc3339, rfc3339_micro
 from iacorch.kit.tasks import Tasks, keep_running
@@ -139,8 +139,11 @@ class NodeKeeper:
         *,
         network_state: Callable[[], NetworkState],
         health: Callable[[], Health] = lambda: WELL,
+        refused: asyncio.Event | None = None,
     ) -> None:
         self.registered = asyncio.Event()
+        self.refused = refused or asyncio.Event()
+        """Set when the server does not take our certificate any more: the node was removed, or its CA replaced."""
         self._client, self._machine, self._clock = client, machine, clock
         self._network_state, self._health = network_state, health
         self._informer = Informer(client, NODE, field_selector=f"metadata.name={machine.name}", clock=clock)
@@ -158,6 +161,10 @@ class NodeKeeper:
         while True:
             try:
                 await self._create_or_adopt()
+            except Unauthorized as error:
+                log.warning("the server refuses this node's certificate", error=error.message)
+                self.refused.set()
+                await self._clock.sleep(limits.INFORMER_BACKOFF_MAX_SECONDS)
             except ApiError as error:
                 log.warning("the node is not registered yet", error=error.message, again_in_seconds=pause)
                 await self._clock.sleep(pause)
@@ -207,6 +214,9 @@ class NodeKeeper:
             try:
                 async with asyncio.timeout(limits.LEASE_CALL_SECONDS):
                     await self._renew()
+            except Unauthorized as error:
+                log.warning("the server refuses this node's certificate", error=error.message)
+                self.refused.set()
             except (ApiError, TimeoutError) as error:
                 log.info("the lease was not renewed", error=str(error) or "no answer in time")
             await self._clock.sleep(limits.LEASE_RENEW_SECONDS)

@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "apply": ("iacorch.cli.plan:apply", "Carry out a saved plan, if nothing has moved since."),
     "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted, on every layer; set it right."),
     "stack": ("iacorch.cli.stack:stack", "Stacks: ls, init, select, output, history, export, import, unlock, rm."),
+    "certs": ("iacorch.cli.certs:certs", "Certificates: list with expiry, rotate, withdraw a node's."),
     "image": ("iacorch.cli.image:image", "Images without a registry: node, build, load."),
     "provisioner": ("iacorch.cli.provision:provisioner", "Make, mend and remove the machines of node pools."),
     "reap": ("iacorch.cli.provision:reap", "Machines that were made for claims which are gone."),

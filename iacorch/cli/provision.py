@@ -6,28 +6,17 @@ In: options. Out: a daemon in the foreground; a list of machines without an owne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from iacorch.cli.endpoint import endpoint_of, with_server
 from iacorch.cli.target import Target, with_target
-from iacorch.client.config import Endpoint, parse_kubeconfig, read_kubeconfig
+from iacorch.client.config import Endpoint
 from iacorch.client.http import HttpClient
-from iacorch.errors import ConfigError
 from iacorch.kit import limits
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
-
-
-def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--kubeconfig",
-        type=click.Path(dir_okay=False, path_type=Path),
-        envvar="KUBECONFIG",
-        help="How the API is reached; by default the stack's output `kubeconfig`.",
-    )(command)
 
 
 @click.command()
@@ -39,7 +28,7 @@ def _with_server(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--parallel", type=click.IntRange(1, 256), default=limits.PROVISION_OPERATIONS, show_default=True,
               help="Machines made, mended or removed at one time.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-@_with_server
+@with_server
 @with_target
 def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level: str, kubeconfig: Path | None) -> None:
     """Make, mend and remove the machines of node pools, until it is stopped."""
@@ -49,7 +38,7 @@ def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level
     set_up_logging(log_level)
     settings = Settings(
         state=(state_dir or target.root / ".iacorch" / "provisioner").resolve(),
-        endpoint=asyncio.run(_endpoint(target, kubeconfig)),
+        endpoint=asyncio.run(endpoint_of(target, kubeconfig)),
         stack=target.ref(),
         stack_deployer=target.deployer(),
         engine=target.engine,
@@ -60,11 +49,11 @@ def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level
 
 @click.command()
 @click.option("-y", "--yes", is_flag=True, help="Remove them. Without it they are only listed.")
-@_with_server
+@with_server
 @with_target
 def reap(target: Target, yes: bool, kubeconfig: Path | None) -> None:
     """List the machines that were made for claims which are gone; with --yes remove them."""
-    asyncio.run(_reap(asyncio.run(_endpoint(target, kubeconfig)), yes=yes))
+    asyncio.run(_reap(asyncio.run(endpoint_of(target, kubeconfig)), yes=yes))
 
 
 async def _reap(endpoint: Endpoint, *, yes: bool) -> None:
@@ -87,16 +76,3 @@ async def _reap(endpoint: Endpoint, *, yes: bool) -> None:
             return
         count = await reaper.reap(hands, found, click.echo)
         click.echo(f"{words}; removed {count}")
-
-
-async def _endpoint(target: Target, kubeconfig: Path | None) -> Endpoint:
-    if kubeconfig is not None:
-        return read_kubeconfig(kubeconfig)
-    outputs = await target.deployer().outputs(target.ref())
-    if "kubeconfig" not in outputs:
-        raise ConfigError(
-            f"the stack {target.ref().stack} has no output `kubeconfig`",
-            where="--kubeconfig",
-            hint="name a kubeconfig, or the stack with the control plane",
-        )
-    return parse_kubeconfig(str(outputs["kubeconfig"].value), where=f"stack {target.ref().stack}")

@@ -200,6 +200,10 @@ class HttpClient:
         answer = await self._call("DELETE", path_of(kind, namespace, name), body=options)
         return None if answer.get("kind") == "Status" else answer
 
+    async def ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What a path answers that is no resource; with a body it is a POST."""
+        return await self._call("GET" if body is None else "POST", path, body=body)
+
     async def _call(
         self,
         method: str,

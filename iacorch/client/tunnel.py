@@ -21,6 +21,7 @@ from iacorch.errors import BadRequest
 
 TUNNEL_PATH: Final = "/iacorch/v1/tunnel"
 JOIN_PATH: Final = "/iacorch/v1/join"
+CERTIFICATES_PATH: Final = "/iacorch/v1/certificates"
 CREDIT_BYTES: Final = 256 * 1024
 FRAME_BYTES: Final = 64 * 1024
 _HEADER: Final = struct.Struct(">BI")

@@ -136,11 +136,22 @@ async def _serve_until_renewed(settings: Settings, clock: Clock) -> None:
     # What is still to be waited for (Docker, the control plane) is waited for here: systemd must not end an agent that
     # looks after running containers because the control plane is away.
     notify("READY=1\nSTATUS=not registered yet")
-    async with running(settings, identity.endpoint, clock):
-        notify("STATUS=registered")
-        while clock.now() < identity.renew_at:
-            await clock.sleep(limits.CERTIFICATE_CHECK_SECONDS)
+    async with Tasks("identity") as tasks:
+        refused = asyncio.Event()
+        tasks.spawn(_serve_with(settings, identity.endpoint, clock, refused), name="agent")
+        while clock.now() < identity.renew_at and not refused.is_set():
+            try:
+                async with asyncio.timeout(limits.CERTIFICATE_CHECK_SECONDS):
+                    await refused.wait()
+            except TimeoutError:
+                continue
         await join.identity(joining, clock, renew=True)
+
+
+async def _serve_with(settings: Settings, endpoint: Endpoint, clock: Clock, refused: asyncio.Event) -> None:
+    async with running(settings, endpoint, clock, refused=refused):
+        notify("STATUS=registered")
+        await asyncio.Event().wait()
 
 
 def node_network(settings: Settings, client: Client, clock: Clock) -> RunningNetwork:
@@ -158,9 +169,16 @@ def node_network(settings: Settings, client: Client, clock: Clock) -> RunningNet
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, endpoint: Endpoint, clock: Clock, *, make_network: MakeNetwork = node_network
+    settings: Settings,
+    endpoint: Endpoint,
+    clock: Clock,
+    *,
+    make_network: MakeNetwork = node_network,
+    refused: asyncio.Event | None = None,
 ) -> AsyncIterator[Pods]:
     """An agent that works inside the block, which is entered once the node is registered.
+
+    `refused` is set when the server takes the endpoint's certificate no more.
 
     Containers of an agent that was here before are taken over first, whether or not the server answers.
     """
@@ -191,7 +209,7 @@ async def running(
         )
         pods = Pods(node)
         health = Watching(runtime, clock, disk_trouble=lambda: node.journal.trouble)
-        keeper = NodeKeeper(client, machine, clock, network_state=network.state, health=health.health)
+        keeper = NodeKeeper(client, machine, clock, network_state=network.state, health=health.health, refused=refused)
         logs = Logs(pods, runtime, clock)
         tasks = await stack.enter_async_context(Tasks("agent"))
         tasks.spawn(network.run(), name="network")

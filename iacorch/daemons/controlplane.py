@@ -12,7 +12,6 @@ import contextlib
 import gc
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from iacorch.server.http.app import ApiServer
 from iacorch.server.local import LocalClient
 from iacorch.server.pki import Pki, write_private
 from iacorch.server.registry import Registry
+from iacorch.server.rotation import Rotation
 from iacorch.server.sealing import SecretSeal
 from iacorch.server.storage import ObjectStore
 from iacorch.store.sqlite import SqliteStore
@@ -130,8 +130,17 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         cipher = SecretSeal.from_file(settings.data_dir / "secrets.key", ids, needed=bool(sealed))
         registry = Registry(store, clock=clock, ids=ids, cipher=cipher)
         await bootstrapping.fill(registry)
-        server = ApiServer(registry, pki=pki, authenticator=Authenticator(settings.join_token), clock=clock, ids=ids)
-        context = pki.server_context(pki.serving(_server_names(settings)))
+        names = _server_names(settings)
+        context = pki.server_context(pki.serving(names))
+        url = ""  # known once the port is
+
+        def publish() -> None:
+            _write_access(settings, pki, url)
+            log.info("certificates were made anew", data_dir=str(settings.data_dir))
+
+        rotation = Rotation(pki, registry.certificates, clock, names=names, context=context, publish=publish)
+        authenticator = Authenticator(settings.join_token)
+        server = ApiServer(registry, pki=pki, authenticator=authenticator, clock=clock, ids=ids, rotation=rotation)
         try:
             port = await server.start(settings.host, settings.port, context)
         except OSError as error:
@@ -146,7 +155,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             tasks.spawn(registry.guard_store(), name="store")
             tasks.spawn(registry.run_bookmarks(), name="bookmarks")
             tasks.spawn(pruning.run(registry, clock), name="events")
-            tasks.spawn(_keep_certificates(settings, pki, url, context, clock), name="certificates")
+            tasks.spawn(_keep_certificates(rotation, clock), name="certificates")
             if settings.controllers:
                 _start_controllers(tasks, LocalClient(registry), clock, ids, settings.scheduling)
             server.ready = True
@@ -169,25 +178,21 @@ def _start_controllers(tasks: Tasks, client: LocalClient, clock: SystemClock, id
     )
 
 
-async def _keep_certificates(
-    settings: Settings, pki: Pki, url: str, context: ssl.SSLContext, clock: SystemClock
-) -> None:
+async def _keep_certificates(rotation: Rotation, clock: SystemClock) -> None:
     """For ever: certificates near their end are made anew while the server runs."""
     while True:
         await clock.sleep(limits.CERTIFICATE_CHECK_SECONDS)
         try:
-            if pki.renew(_server_names(settings), context):
-                _write_access(settings, pki, url)
-                log.info("certificates were made anew", data_dir=str(settings.data_dir))
+            rotation.renew()
         except (ConfigError, OSError) as error:
             log.error("certificates cannot be made anew", error=str(error))
 
 
 def _write_access(settings: Settings, pki: Pki, url: str) -> None:
     admin = pki.admin()
-    endpoint = Endpoint(url, pki.ca.certificate, admin.certificate, admin.key)
+    endpoint = Endpoint(url, pki.trusted, admin.certificate, admin.key)
     text = kubeconfig(endpoint).encode()
-    write_private(settings.data_dir / "ca.crt", pki.ca.certificate, mode=0o644)
+    write_private(settings.data_dir / "ca.crt", pki.trusted, mode=0o644)
     write_private(settings.data_dir / "admin.kubeconfig", text)
     if settings.kubeconfig is not None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from iacorch.errors import Unauthorized
@@ -34,6 +35,25 @@ class Authenticator:
         if known and hmac.compare_digest(token.strip().encode(), self._join_token):
             return JOINING
         raise Unauthorized("Unauthorized")
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """Whom a connection's certificate names, which one it is, and whose."""
+
+    user: User
+    serial: str = ""
+    authority: str = ""
+
+
+def certified(certificate: Mapping[str, Any]) -> Certified | None:
+    """`certificate` is `ssl.SSLObject.getpeercert()`."""
+    user = user_of(certificate)
+    if user is None:
+        return None
+    serial = f"{int(str(certificate.get('serialNumber', '')) or '0', 16):x}"
+    authority = (value for part in certificate.get("issuer", ()) for field, value in part if field == "commonName")
+    return Certified(user, serial, next(authority, ""))
 
 
 def user_of(certificate: Mapping[str, Any]) -> User | None:

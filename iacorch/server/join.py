@@ -2,7 +2,8 @@
 
 In: who asks (the join token's holder, or the node itself when it renews) and `{"nodeName", "csr"}`. Out:
 `{"certificate", "ca"}`. A node renews its own name. The token is good for names that no live node has: one that is not
-there yet, or one whose agent has fallen silent, as that of a machine that was made anew.
+there yet, or one whose agent has fallen silent, as that of a machine that was made anew. What was given out for a name
+before is withdrawn, but for the certificate that a renewal comes with.
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ from typing import Any, Final
 from iacorch.api import names, objects
 from iacorch.api.catalogue import NODE
 from iacorch.errors import BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
+from iacorch.kit.clock import Clock
 from iacorch.server.authn import JOINING
 from iacorch.server.pki import Pki
 from iacorch.server.registry import Registry
 from iacorch.server.request import MASTERS, SYSTEM, Target, User
+from iacorch.server.signing import issued
 
 ASK_AGAIN_SECONDS: Final = 5
 
 
-async def join(registry: Registry, pki: Pki, user: User | None, body: Mapping[str, Any]) -> dict[str, str]:
-    """Raises Unauthorized, Forbidden, BadRequest; Unavailable while the name is a live node's."""
+async def join(
+    registry: Registry, pki: Pki, clock: Clock, user: User | None, body: Mapping[str, Any], *, serial: str = ""
+) -> dict[str, str]:
+    """`serial` is that of the certificate it is asked with. The CA's own certificate comes first in `ca`.
+
+    Raises Unauthorized, Forbidden, BadRequest; Unavailable while the name is a live node's."""
     if user is None:
         raise Unauthorized("joining needs the join token")
     node_name, csr = body.get("nodeName"), body.get("csr")
@@ -39,7 +46,8 @@ async def join(registry: Registry, pki: Pki, user: User | None, body: Mapping[st
             retry_after_seconds=ASK_AGAIN_SECONDS,
         )
     certificate = pki.sign_node(csr.encode(), node_name)
-    return {"certificate": certificate.decode(), "ca": pki.ca.certificate.decode()}
+    await registry.certificates.add(node_name, issued(certificate), renews=serial, now=clock.now())
+    return {"certificate": certificate.decode(), "ca": pki.trusted.decode()}
 
 
 async def _is_alive(registry: Registry, node_name: str) -> bool:

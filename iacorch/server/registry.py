@@ -27,6 +27,7 @@ from iacorch.kit.ids import Ids
 from iacorch.server import authz, lifecycle, pipeline, reviews
 from iacorch.server.admission import Admission
 from iacorch.server.authz import Attributes
+from iacorch.server.certificates import NodeCertificates
 from iacorch.server.listing import Listing, list_objects
 from iacorch.server.pipeline import Wish
 from iacorch.server.request import STALE, DeleteOptions, ReadOptions, Target, User, WriteOptions
@@ -79,6 +80,7 @@ class Registry:
         self._clock, self._ids = clock, ids
         self._changes = Changes(self.storage)
         self._admission = Admission(self.storage, ids)
+        self.certificates = NodeCertificates(store)
 
     async def get(self, user: User, target: Target) -> Stored:
         """Raises Forbidden, NotFound."""
@@ -222,6 +224,7 @@ class Registry:
                 return Written(unstored=kept, before=old)
             try:
                 if kept is None:
+                    await self._withdraw(target)
                     await self.storage.delete(target, expected=stored.revision)
                     return Written(before=old)
                 if kept == old:
@@ -275,11 +278,17 @@ class Registry:
 
     async def _store_change(self, target: Target, stored: Stored, old: Object, new: Object) -> Written:
         if lifecycle.is_finished(target.kind, new):
+            await self._withdraw(target)
             revision = await self.storage.delete(target, expected=stored.revision)
             return Written(unstored=objects.with_metadata(new, resourceVersion=str(revision)))
         if _same(old, new):
             return Written(stored)
         return Written(await self.storage.update(target, new, expected=stored.revision))
+
+    async def _withdraw(self, target: Target) -> None:
+        """A node that goes takes its certificates along."""
+        if target.kind == catalogue.NODE:
+            await self.certificates.withdraw(target.name, self._clock.now())
 
     async def _existing(self, target: Target) -> Stored:
         stored = await self.storage.get(target)

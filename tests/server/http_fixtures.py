@@ -12,7 +12,7 @@ import aiohttp
 
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
-from iacorch.server import bootstrapping, pki
+from iacorch.server import bootstrapping, pki, signing
 from iacorch.server.authn import Authenticator
 from iacorch.server.http.app import ApiServer
 from iacorch.server.http.connections import Bounds
@@ -31,7 +31,7 @@ class World:
     folder: Path
     server: ApiServer
 
-    def context(self, pair: pki.Pair | None) -> ssl.SSLContext:
+    def context(self, pair: signing.Pair | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=self.authority.ca.certificate.decode())
         if pair is not None:
             pem = self.folder / "client.pem"
@@ -40,17 +40,17 @@ class World:
         return context
 
     @asynccontextmanager
-    async def session(self, pair: pki.Pair | None) -> AsyncIterator[aiohttp.ClientSession]:
+    async def session(self, pair: signing.Pair | None) -> AsyncIterator[aiohttp.ClientSession]:
         connector = aiohttp.TCPConnector(ssl=self.context(pair))
         async with aiohttp.ClientSession(self.url, connector=connector) as session:
             yield session
 
-    def admin(self) -> pki.Pair:
+    def admin(self) -> signing.Pair:
         return self.authority.admin()
 
-    def node(self, name: str) -> pki.Pair:
+    def node(self, name: str) -> signing.Pair:
         user = f"system:node:{name}"
-        return pki.make_client(self.authority.ca, user=user, group=NODES, now=SystemClock().now(), serial=7)
+        return signing.make_client(self.authority.ca, user=user, group=NODES, now=SystemClock().now(), serial=7)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from iacorch.client.tunnel import JOIN_PATH
 from iacorch.kit import limits
+from iacorch.server.signing import Pair
 from tests.server.http_fixtures import JOIN_TOKEN, World, world
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -84,21 +85,27 @@ async def test_a_certificate_of_another_ca_is_refused(running: World, tmp_path: 
             await session.get(PODS)
 
 
-def make_csr() -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
+def make_csr(key: ec.EllipticCurvePrivateKey | None = None) -> str:
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "whatever")])
     csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return csr.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+
+
 async def test_a_machine_joins_with_the_token_and_renews_only_itself(running: World) -> None:
     token = {"Authorization": f"Bearer {JOIN_TOKEN}"}
+    key = ec.generate_private_key(ec.SECP256R1())
     async with running.session(None) as session:
-        code, body = await answer(session.post(JOIN_PATH, json={"nodeName": "n1", "csr": make_csr()}, headers=token))
+        code, body = await answer(session.post(JOIN_PATH, json={"nodeName": "n1", "csr": make_csr(key)}, headers=token))
     assert code == 200
     subject = x509.load_pem_x509_certificate(body["certificate"].encode()).subject.rfc4514_string()
     assert subject == "CN=system:node:n1,O=system:nodes"
-    async with running.session(running.node("n1")) as session:
+    async with running.session(Pair(body["certificate"].encode(), key_pem(key))) as session:
         code, _ = await answer(session.post(JOIN_PATH, json={"nodeName": "n1", "csr": make_csr()}))
         assert code == 200
         code, _ = await answer(session.post(JOIN_PATH, json={"nodeName": "n2", "csr": make_csr()}))

@@ -54,10 +54,11 @@ SPEC = ResourceSpec(
     healthy={"reachable": True, "serviceActive": True},
 )
 
+_NEXT = "iacorch-next\n"
 _FETCH = f"""\
 set -e
 cat {CONTROL_PLANE_DATA_DIR}/ca.crt
-echo iacorch-next
+echo {_NEXT.strip()}
 cat {CONTROL_PLANE_DATA_DIR}/admin.kubeconfig
 """
 
@@ -105,12 +106,17 @@ class ControlPlanes:
         return await self._apply(request, id, inputs, state)
 
     async def read(self, request: Request, id: str, inputs: Properties, state: Properties) -> Made | None:
-        look = await self._machines.look(target_of(inputs, host_keys=state.get("hostKeys", "")))
+        target = target_of(inputs, host_keys=state.get("hostKeys", ""))
+        look = await self._machines.look(target, f"({_FETCH}) 2>/dev/null || true\n")
         if look.found is not None and look.found.installation.owners.get(CONTROL_PLANE_UNIT) != id:
             return None  # we were let in, and nothing of this resource is there
         if look.found is None:
             request.say(look.words)
-        return Made(id, {**_known(state), **seen(look.found, CONTROL_PLANE_UNIT, state)})
+        outputs = {**_known(state), **seen(look.found, CONTROL_PLANE_UNIT, state)}
+        ca, mark, kubeconfig = look.said.partition(_NEXT)
+        if mark and kubeconfig:  # they are made anew by the server when it is time
+            outputs |= {"caCert": ca, "kubeconfig": reached_at(kubeconfig, _url(inputs["endpoint"]))}
+        return Made(id, outputs)
 
     async def find(self, request: Request, inputs: Properties) -> Made | None:
         look = await self._machines.look(target_of(inputs))
@@ -143,7 +149,7 @@ class ControlPlanes:
                     playbook="control_plane",
                 )
                 outputs |= done.outputs
-                ca, _, kubeconfig = (await session.run(_FETCH)).partition("iacorch-next\n")
+                ca, _, kubeconfig = (await session.run(_FETCH)).partition(_NEXT)
                 outputs |= {"caCert": ca, "kubeconfig": reached_at(kubeconfig, _url(inputs["endpoint"]))}
             except (PlaybookFailed, RemoteFailed) as error:
                 raise HalfMade(Made(id, outputs), [words(error)]) from error

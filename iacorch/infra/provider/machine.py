@@ -78,6 +78,8 @@ class Look:
 
     found: Facts | None
     words: str = ""
+    said: str = ""
+    """What the script printed that was given along."""
 
 
 def target_of(inputs: Properties, *, host_keys: str = "") -> SshTarget:
@@ -126,11 +128,12 @@ class Machines:
             await ssh.wait_reachable(session, self.clock, timeout_seconds=patience)
             yield session
 
-    async def look(self, target: SshTarget) -> Look:
+    async def look(self, target: SshTarget, script: str = "") -> Look:
         """Facts, or why there are none. Does not wait for a machine that is away."""
         try:
             async with ssh.session(target) as session:
-                return Look(await facts.gather(session, self.clock))
+                found = await facts.gather(session, self.clock)
+                return Look(found, said=await session.run(script) if script else "")
         except HostError as error:
             return Look(None, error.message)
 

@@ -1,8 +1,9 @@
 """Node: any machine that SSH reaches, made a node of the fleet: facts, bootstrap, join, Ready.
 
-Inputs and outputs stand in `SPEC`. A change of the machine (host, machineId), the node's name or the cluster's CA
-replaces; every other change runs bootstrap again, which changes only what differs. Called by the servicer; the way to a
-running daemon is in `machine`, what happens through the API in `cluster`.
+Inputs and outputs stand in `SPEC`. A change of the machine (host, machineId), the node's name or the cluster (which its
+join token tells: a cluster's CA may be made anew) replaces; every other change runs bootstrap again, which changes only
+what differs. Called by the servicer; the way to a running daemon is in `machine`, what happens through the API in
+`cluster`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ SPEC = ResourceSpec(
         MACHINE_ID,
         RELEASE,
         Property("server", "string", "URL of the API as the node reaches it.", required=True),
-        Property("caCert", "string", "The CA of the API (PEM).", required=True, replaces=True),
-        Property("joinToken", "string", "Lets the machine join.", required=True, secret=True),
+        Property("caCert", "string", "The CA of the API (PEM); two while it is being changed.", required=True),
+        Property("joinToken", "string", "Lets the machine join.", required=True, secret=True, replaces=True),
         Property("kubeconfig", "string", "How this side reaches the API.", required=True, secret=True),
         Property("nodeIp", "string", "The address other nodes reach it at; by default found out.", replaces=True),
         Property("labels", "map", "Labels of the Node object."),

@@ -16,7 +16,7 @@ import orjson
 import structlog
 from aiohttp import web
 
-from iacorch.client.tunnel import JOIN_PATH, TUNNEL_PATH
+from iacorch.client.tunnel import CERTIFICATES_PATH, JOIN_PATH, TUNNEL_PATH
 from iacorch.errors import (
     ApiError,
     BadRequest,
@@ -33,7 +33,7 @@ from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.server import authz, join
-from iacorch.server.authn import Authenticator
+from iacorch.server.authn import Authenticator, Certified
 from iacorch.server.authz import Attributes
 from iacorch.server.http import negotiation, paths
 from iacorch.server.http.connections import Bounds, Connections, error_response
@@ -43,7 +43,9 @@ from iacorch.server.http.resources import Resources
 from iacorch.server.http.streams import Watches
 from iacorch.server.pki import Pki
 from iacorch.server.registry import Registry
-from iacorch.server.request import User
+from iacorch.server.request import MASTERS, User
+from iacorch.server.rotation import Rotation
+from iacorch.server.signing import LEAF_LIFE
 from iacorch.server.tunnel import Tunnels
 
 log = structlog.get_logger(__name__)
@@ -63,21 +65,25 @@ class ApiServer:
         clock: Clock,
         ids: Ids,
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+        rotation: Rotation | None = None,
     ) -> None:
         self._registry, self._pki, self._authenticator, self._clock = registry, pki, authenticator, clock
         self._bounds = bounds
+        self._rotation = rotation or Rotation(pki, registry.certificates, clock)
         self._tunnels = Tunnels()
         self._watches = Watches(registry, clock, ids, bounds)
         self._resources = Resources(registry, self._tunnels, self._watches, clock)
         self._documents = Documents(registry.kinds)
         self._metrics = Metrics()
         self._connections = Connections(self.handle, bounds)
+        registry.certificates.on_withdrawn = self._connections.cut_node
         self._listener: asyncio.Server | None = None
         self._runner: web.ServerRunner | None = None
         self.ready = False
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is drawn by the system where 0 was asked for."""
+        await self._registry.certificates.load(self._clock.now(), LEAF_LIFE)
         self._runner = web.ServerRunner(self._connections, shutdown_timeout=limits.SHUTDOWN_SECONDS)
         await self._runner.setup()
         self._listener = await asyncio.get_running_loop().create_server(
@@ -103,9 +109,10 @@ class ApiServer:
         began = self._clock.monotonic()
         user: User | None = None
         try:
-            certified = self._connections.user(request)
-            user = self._authenticator.identify(certified, request.headers.get("Authorization", ""))
-            response = await self._dispatch(request, user)
+            certified = self._connections.certified(request)
+            known = self._still_good(certified) if certified is not None else None
+            user = self._authenticator.identify(known, request.headers.get("Authorization", ""))
+            response = await self._dispatch(request, user, certified)
         except ApiError as error:
             response = error_response(error)
         except StoreBroken as error:
@@ -125,7 +132,18 @@ class ApiServer:
             log.debug("request", method=request.method, path=request.path_qs, user=name, code=response.status)
         return response
 
-    async def _dispatch(self, request: web.BaseRequest, user: User | None) -> web.StreamResponse:
+    def _still_good(self, certified: Certified) -> User:
+        """TLS has seen that the certificate is in date and of a CA that it trusts. Raises Unauthorized."""
+        name = certified.user.node_name
+        if name and not self._registry.certificates.is_good(name, certified.serial):
+            raise Unauthorized(f'this certificate of node "{name}" was withdrawn: the node was removed, or joined anew')
+        if not self._rotation.trusts(certified.authority):
+            raise Unauthorized(f'the CA "{certified.authority}" of this certificate was replaced')
+        return certified.user
+
+    async def _dispatch(
+        self, request: web.BaseRequest, user: User | None, certified: Certified | None
+    ) -> web.StreamResponse:
         path = request.rel_url.raw_path
         if path in OPEN_TO_ALL:
             return await self._public(path)
@@ -133,8 +151,11 @@ class ApiServer:
             raise Unauthorized("Unauthorized")
         if path == JOIN_PATH:
             wish = negotiation.read_body(await self._body(request), request.headers.get("Content-Type", ""))
-            found = await join.join(self._registry, self._pki, user, wish)
+            serial = certified.serial if certified is not None else ""
+            found = await join.join(self._registry, self._pki, self._clock, user, wish, serial=serial)
             return web.Response(body=orjson.dumps(found), content_type=negotiation.JSON)
+        if path == CERTIFICATES_PATH:
+            return await self._certificates(request, user)
         if path == TUNNEL_PATH:
             if not user.node_name:
                 raise Forbidden("only node agents open tunnels")
@@ -143,6 +164,25 @@ class ApiServer:
             body = await self._body(request) if request.can_read_body else b""
             return await self._resources.serve(request, user, resource, body)
         return self._document(request, user, path)
+
+    async def _certificates(self, request: web.BaseRequest, user: User) -> web.Response:
+        """The list; with POST first what `do` says. For administrators."""
+        if MASTERS not in user.groups:
+            raise Forbidden("certificates are listed and made anew for administrators only")
+        if request.method == "POST":
+            wish = negotiation.read_body(await self._body(request), request.headers.get("Content-Type", ""))
+            match wish.get("do"):
+                case "renew":
+                    self._rotation.renew(all_of_them=True)
+                case "begin":
+                    self._rotation.begin()
+                case "end":
+                    self._rotation.end(force=wish.get("force") is True)
+                case "withdraw":
+                    await self._registry.certificates.withdraw(str(wish.get("node", "")), self._clock.now())
+                case other:
+                    raise BadRequest(f"do: Unsupported value: {other!r}: supported are renew, begin, end, withdraw")
+        return web.Response(body=orjson.dumps(self._rotation.listing()), content_type=negotiation.JSON)
 
     async def _public(self, path: str) -> web.Response:
         if path == "/version":

@@ -22,8 +22,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from iacorch.errors import ApiError, BadRequest, InternalError, NotFound, Timeout, TooLarge
 from iacorch.kit import limits
-from iacorch.server.authn import user_of
-from iacorch.server.request import User
+from iacorch.server.authn import Certified, certified
+from iacorch.server.request import node_user
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +49,9 @@ class _Peer:
     """One open connection. A client is who its certificate names, or else its address."""
 
     client: str
-    user: User | None
+    certified: Certified | None
     head: asyncio.TimerHandle | None
+    transport: asyncio.Transport
 
 
 class Connections(web.Server):
@@ -72,18 +73,25 @@ class Connections(web.Server):
     def __call__(self) -> RequestHandler:
         return _Protocol(self, loop=asyncio.get_running_loop(), **self._kwargs)
 
-    def user(self, request: web.BaseRequest) -> User | None:
+    def certified(self, request: web.BaseRequest) -> Certified | None:
         """Whom the certificate of the request's connection names."""
         peer = self._peers.get(request.protocol)
-        return peer.user if peer is not None else None
+        return peer.certified if peer is not None else None
+
+    def cut_node(self, name: str) -> None:
+        """End what a node has open: its certificate is good no more."""
+        client = node_user(name).name
+        for peer in list(self._peers.values()):
+            if peer.client == client:
+                peer.transport.abort()
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         certificate = transport.get_extra_info("peercert")
-        user = user_of(certificate) if certificate else None
-        client = user.name if user is not None else _address(transport)
+        named = certified(certificate) if certificate else None
+        client = named.user.name if named is not None else _address(transport)
         head = asyncio.get_running_loop().call_later(self._bounds.head_seconds, _too_slow, transport, client)
-        self._peers[handler] = _Peer(client, user, head)
+        self._peers[handler] = _Peer(client, named, head, transport)
         self._of_client[client] += 1
         _give_up_after(transport, self._bounds.unread_seconds)
         if len(self._peers) > self._bounds.connections:

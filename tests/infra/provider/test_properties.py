@@ -76,7 +76,10 @@ def diff(new: dict[str, Any], state: dict[str, Any] | None = None, ignore: tuple
         pytest.param(
             {**INPUTS, "machineId": UNKNOWN}, [Difference("machineId", Change.ADDED, replaces=True)], id="unknown"
         ),
-        pytest.param({**INPUTS, "caCert": "B"}, [Difference("caCert", Change.CHANGED, replaces=True)], id="another CA"),
+        pytest.param(
+            {**INPUTS, "joinToken": "B"}, [Difference("joinToken", Change.CHANGED, replaces=True)], id="another cluster"
+        ),
+        pytest.param({**INPUTS, "caCert": "B"}, [Difference("caCert", Change.CHANGED, replaces=False)], id="a new CA"),
     ],
 )
 def test_differences_name_the_input_and_whether_it_replaces(new: dict[str, Any], expected: list[Difference]) -> None:

@@ -76,7 +76,7 @@ class Seen(Machines):
         super().__init__(SystemClock())
         self._owners = owners
 
-    async def look(self, target: SshTarget) -> Look:
+    async def look(self, target: SshTarget, script: str = "") -> Look:
         if self._owners is None:
             return Look(None, "no route to h")
         return Look(Facts(installation=Installation(owners=self._owners)))

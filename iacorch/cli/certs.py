@@ -1,0 +1,93 @@
+"""`iacorch certs`: the cluster's certificates, when they end, and how they are made anew.
+
+In: a kubeconfig, or the stack with the control plane. Out: a table; the server does the work (`server.rotation`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import orjson
+
+from iacorch.cli.endpoint import endpoint_of, with_server
+from iacorch.cli.target import Target, with_target
+from iacorch.client.http import HttpClient
+from iacorch.client.tunnel import CERTIFICATES_PATH
+from iacorch.errors import ConfigError
+from iacorch.kit import limits
+from iacorch.kit.clock import parse_rfc3339
+
+_NEXT: Final = """\
+The new CA signs from now on; both are trusted, so nothing stands still. What is left to do:
+  iacorch refresh && iacorch up      nodes hear of the new CA and renew, the stack's kubeconfig is brought up to date
+  (hand people their new kubeconfig: iacorch stack output kubeconfig --show-secrets)
+  iacorch certs                      every row's ISSUER is the new CA
+  iacorch certs rotate --ca --finish the old CA is trusted no more"""
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@with_server
+@with_target
+@click.pass_context
+def certs(context: click.Context, target: Target, as_json: bool, kubeconfig: Path | None) -> None:
+    """Certificates: when they end, rotate them, withdraw a node's."""
+    context.obj = {**(context.obj or {}), "target": target, "kubeconfig": kubeconfig}
+    if context.invoked_subcommand is None:
+        found = _ask(context, None)
+        click.echo(orjson.dumps(found).decode() if as_json else "\n".join(lines(found)))
+
+
+@certs.command()
+@click.option("--ca", is_flag=True, help="The CA, too: begins a change that --finish ends.")
+@click.option("--finish", is_flag=True, help="End the change of the CA: the old one is trusted no more.")
+@click.option("--force", is_flag=True, help="With --finish: shut out nodes that still use the old CA.")
+@click.pass_context
+def rotate(context: click.Context, ca: bool, finish: bool, force: bool) -> None:
+    """Make certificates anew, while the server runs: its own and the administrator's; with --ca the CA."""
+    if (finish or force) and not ca:
+        raise ConfigError("--finish and --force are about the CA", where="--finish", hint="give --ca as well")
+    if not ca:
+        found = _ask(context, {"do": "renew"})
+    else:
+        found = _ask(context, {"do": "end", "force": force} if finish else {"do": "begin"})
+    click.echo("\n".join(lines(found)))
+    if found["changing"]:
+        click.echo(_NEXT)
+
+
+@certs.command()
+@click.argument("node")
+@click.pass_context
+def withdraw(context: click.Context, node: str) -> None:
+    """Refuse the certificates of NODE from now on; its agent needs the join token to come back."""
+    if not any(row["use"] == "node" and row["name"] == node for row in _ask(context, None)["certificates"]):
+        raise ConfigError(f"no certificate of a node {node!r} is good", where="NODE", hint="`iacorch certs` lists them")
+    _ask(context, {"do": "withdraw", "node": node})
+    click.echo(f"withdrew the certificates of node {node}")
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """The table."""
+    now = parse_rfc3339(found["now"])
+    rows = [("NAME", "USE", "ENDS", "LEFT", "ISSUER")]
+    for row in found["certificates"]:
+        left = parse_rfc3339(row["ends"]) - now
+        soon = " (soon)" if left < timedelta(seconds=limits.CERTIFICATE_LEFT_SECONDS) else ""
+        rows.append((row["name"], row["use"], row["ends"], f"{left.days}d{soon}", row["issuer"]))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _ask(context: click.Context, wish: Mapping[str, Any] | None) -> dict[str, Any]:
+    async def ask() -> dict[str, Any]:
+        endpoint = await endpoint_of(context.obj["target"], context.obj["kubeconfig"])
+        async with HttpClient(endpoint) as client:
+            return await client.ask(CERTIFICATES_PATH, wish)
+
+    return asyncio.run(ask())
