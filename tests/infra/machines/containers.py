@@ -1,11 +1,12 @@
-"""Containers that stand in for machines: one that only runs (driver `docker`), and a rack of hosts with a real sshd."""
+"""Containers that stand in for machines: one that only runs (driver `docker`), a rack of hosts with a real sshd, and
+whole servers that can become nodes."""
 
 from __future__ import annotations
 
 import json
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from iacorch.infra.machines.images.build import node_image
+from iacorch.infra.machines.images.build import NODE_CAPABILITIES, NODE_DISKS, NODE_SECURITY, NODE_TMPFS, node_image
 from iacorch.infra.machines.ssh.driver import FILE
 from iacorch.infra.provider.ssh_key import key_pair
 from tests.agent import busybox
@@ -40,6 +41,24 @@ def machine_image() -> str:
     busybox.image()
     docker("build", "--quiet", "--tag", _IMAGE, "-", text=_DOCKERFILE)
     return _IMAGE
+
+
+def server(name: str, *, public_key: str = "", labels: Mapping[str, str] | None = None) -> str:
+    """Start a container that is a fresh Debian server, as `stacks/local` makes them; its address."""
+    options = [f"--cap-add={capability}" for capability in NODE_CAPABILITIES]
+    options += [f"--security-opt={option}" for option in NODE_SECURITY]
+    options += [f"--tmpfs={path}:{setting}".rstrip(":") for path, setting in NODE_TMPFS.items()]
+    options += [f"--volume={path}" for path in ("/sys/fs/cgroup:/sys/fs/cgroup", *NODE_DISKS)]
+    options += [f"--label={label}={value}" for label, value in (labels or {}).items()]
+    image = node_image(lambda line: None)
+    named = ["--name", name, "--hostname", name, "-e", f"AUTHORIZED_KEY={public_key}"]
+    docker("run", "--detach", "--cgroupns=host", *named, *options, image)
+    return address_of(name)
+
+
+def address_of(name: str) -> str:
+    """Where other containers and this host reach it; empty while it is off."""
+    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 from moto.server import create_backend_app
@@ -32,6 +32,12 @@ class Broken(Exception):
     """Ends the connection without an answer. No ConnectionError: the server would take the client for gone."""
 
 
+class Behind(Protocol):
+    """What stands behind the instances. Called when moto has done an action; answers what to change in moto's words."""
+
+    def __call__(self, action: str, asked: Mapping[str, str], ids: Sequence[str]) -> Mapping[str, str]: ...
+
+
 @dataclass
 class Ec2Server:
     """A running server. `script` holds, by action, the next calls' fates: an error code, or a break."""
@@ -43,6 +49,8 @@ class Ec2Server:
     late: int = 0
     """How many describes of a new machine answer that there is none."""
     calls: list[str] = field(default_factory=list)
+    machines_behind: Behind | None = None
+    """What makes instances real (`ec2_machines`); None: they are words."""
     _inner: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _tokens: dict[str, tuple[bytes, list[Any]]] = field(default_factory=dict)
@@ -94,6 +102,7 @@ class Ec2Server:
         content = b"".join(self._inner({**environ, "wsgi.input": io.BytesIO(body)}, keep))
         answer.append(content.replace(b'/doc/2016-11-15">', b'/doc/2016-11-15/">'))  # as EC2 writes its namespace
         if answer[0][0].startswith("200"):
+            ids: list[str] = []
             if action == "RunInstances":
                 made = re.findall(rb"<instanceId>(i-[0-9a-f]+)</instanceId>", content)
                 ids = [id.decode() for id in made]
@@ -101,8 +110,12 @@ class Ec2Server:
                 self._hidden.update(dict.fromkeys(ids, self.late))
                 if token := asked.get("ClientToken"):
                     self._tokens[token] = (_without_signature(asked), answer)
+            named = [value for name, value in asked.items() if name.startswith("InstanceId.")]
             if action == "TerminateInstances":
-                self._alive -= {value for name, value in asked.items() if name.startswith("InstanceId.")}
+                self._alive -= set(named)
+            if self.machines_behind is not None:
+                for said, true in self.machines_behind(action, asked, named or ids).items():
+                    answer[1] = answer[1].replace(said.encode(), true.encode())
         return answer
 
 

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.api.catalogue import NODE, POD
 from iacorch.infra.bootstrap.errors import HostError
-from iacorch.infra.machines.images.build import NODE_CAPABILITIES, NODE_DISKS, NODE_SECURITY, NODE_TMPFS, node_image
 from iacorch.infra.provider.cluster import opened
 from iacorch.infra.provider.control_plane import ControlPlanes
 from iacorch.infra.provider.machine import Machines
@@ -32,6 +31,7 @@ from iacorch.infra.provider.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from tests.agent import busybox
+from tests.infra.machines import containers
 
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(not busybox.engine_answers(), reason="needs a Docker Engine")]
 CLOCK = SystemClock()
@@ -45,17 +45,7 @@ class Machine:
     def __init__(self, name: str, public_key: str) -> None:
         self.name = name
         self.said: list[str] = []
-        options = [f"--cap-add={capability}" for capability in NODE_CAPABILITIES]
-        options += [f"--security-opt={option}" for option in NODE_SECURITY]
-        options += [f"--tmpfs={path}:{setting}".rstrip(":") for path, setting in NODE_TMPFS.items()]
-        options += [f"--volume={path}" for path in ("/sys/fs/cgroup:/sys/fs/cgroup", *NODE_DISKS)]
-        image = node_image(lambda line: None)
-        docker(
-            "run", "--detach", "--name", name, "--cgroupns=host", *options, "-e", f"AUTHORIZED_KEY={public_key}", image
-        )
-        self.address = docker(
-            "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name
-        ).strip()
+        self.address = containers.server(name, public_key=public_key)
 
     def run(self, *command: str, stdin: bytes = b"") -> str:
         return docker("exec", "-i", self.name, *command, stdin=stdin)

@@ -68,7 +68,8 @@ async def resolve(ec2: Ec2, name: str, *, arch: str) -> Image:
         found = await ec2.pages("describe_images", "Images", about=about, Owners=[owner], Filters=filters)
     newest = choose(found)
     if newest is None:
-        raise UnknownImage(name, known=ALIASES, field="image")
+        # an alias that is known is no typing error: say what was looked for
+        raise UnknownImage(name if name.startswith("ami-") else f"{owner}/{pattern}", field="image")
     root = newest.get("RootDeviceName") or "/dev/xvda"
     disks = newest.get("BlockDeviceMappings") or ()
     sizes = [d["Ebs"].get("VolumeSize", 0) for d in disks if d.get("DeviceName") == root and "Ebs" in d]
