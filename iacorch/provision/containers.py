@@ -24,7 +24,7 @@ from iacorch.provision.repair import Power
 
 
 class ContainerHands:
-    """Implements `Hands`. A class's template may name another engine with `host`."""
+    """Implements `Hands`. A class's template, or its driver's settings there, may name another engine with `host`."""
 
     def __init__(self, *, cluster: str) -> None:
         self._cluster = cluster
@@ -82,7 +82,7 @@ class ContainerHands:
     @asynccontextmanager
     async def _engine(self, machine_class: Object) -> AsyncIterator[aiodocker.Docker]:
         template = objects.spec(machine_class).get("template") or {}
-        engine = docker_api.connect(template.get("host"))
+        engine = docker_api.connect(template.get("host") or (template.get("settings") or {}).get("host"))
         try:
             yield engine
         finally:

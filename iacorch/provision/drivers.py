@@ -1,8 +1,8 @@
 """Machines straight from a machine driver: `Machines` without stacks.
 
-In: drivers by class, the cluster's name among its tags. Used by the simulation on the fake cloud, by the reaper on
-every cloud, and for looking at machines whatever made them. A new machine becomes a node by what its image does at
-first boot (user data of the class's template); a class that needs bootstrap is made by `stacks`.
+In: drivers by class, the cluster's name among its tags. Used by the simulation on the fake cloud, and on every cloud
+(`hands`) for looking, power and the reaper, whatever made the machines. A new machine becomes a node by what its image
+does at first boot (user data of the class's template); a class that needs bootstrap is made by `stacks`.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ class DriverMachines:
     async def remove(self, machine_class: Object, owned: Owned) -> None:
         driver = await self._open(machine_class)
         await self._delete(driver, MachineId(owned.machine_id), lambda words: None)
+        await driver.tidy(self._cluster)
 
     async def _of(self, driver: MachineDriver, uid: str) -> list[Machine]:
         return [m for m in await driver.list_owned(self._cluster) if m.owner is not None and m.owner.claim == uid]

@@ -6,23 +6,53 @@ no deployment, and by the reaper.
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.errors import ConfigError
+from iacorch.infra.machines import registry
+from iacorch.infra.machines.contract import MachineDriver
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.provision.containers import ContainerHands
+from iacorch.provision.drivers import DriverMachines
 from iacorch.provision.lifecycle import Work
 from iacorch.provision.machines import Hands, Mended, Order, Owned, Say, View
 from iacorch.provision.offers import Offer
 
 Opener = Callable[[str, Clock, Ids], Hands]
+
+
+def _by_driver(cluster: str, clock: Clock, ids: Ids) -> Hands:
+    return DriverMachines(OpenDrivers(clock, ids), cluster=cluster, clock=clock)
+
+
 OPENERS: Final[dict[str, Opener]] = {
+    **dict.fromkeys(registry.names(), _by_driver),
     "docker": lambda cluster, clock, ids: ContainerHands(cluster=cluster),
 }
+
+
+class OpenDrivers:
+    """Drivers as classes ask for them; those with the same settings share one, which keeps its connections."""
+
+    def __init__(self, clock: Clock, ids: Ids) -> None:
+        self._clock, self._ids = clock, ids
+        self._open: dict[str, MachineDriver] = {}
+
+    async def __call__(self, machine_class: Object) -> MachineDriver:
+        """Raises leaves of MachineError for settings that are wrong."""
+        spec = objects.spec(machine_class)
+        name, settings = str(spec.get("driver")), (spec.get("template") or {}).get("settings") or {}
+        key = json.dumps([name, settings], sort_keys=True)
+        if key not in self._open:
+            # importing a cloud's library takes a second, and reading its credentials asks the disk
+            self._open[key] = await asyncio.to_thread(registry.open_driver, name, settings, self._clock, self._ids)
+        return self._open[key]
 
 
 class HandsByDriver:

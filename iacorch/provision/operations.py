@@ -8,7 +8,8 @@ else: the next step starts it again, and everything that `machines` does may be 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -33,6 +34,8 @@ from iacorch.provision.machines import Machines, Made, Order
 
 log = structlog.get_logger(__name__)
 _REFUSALS = (InsufficientCapacity, QuotaExceeded, InvalidSpec, NotPermitted, MissingCredentials, CannotDo)
+_NAMED = re.compile(r"\b([A-Z][A-Za-z]+): ")
+"""As the provider begins what it says of a machine's error."""
 _SECONDS = {Work.DRAIN: 2 * limits.CLAIM_DRAIN_SECONDS}
 
 
@@ -142,9 +145,15 @@ class Operations:
 
 
 def refusal_in(error: IacorchError) -> str:
-    """The name of the refusal that an error is, or (from a stack, which has only words) quotes; "" for others."""
+    """The name of the refusal that an error is, or (from a stack, which has only words) names; "" for others."""
     if isinstance(error, _REFUSALS):
         return type(error).__name__
     if isinstance(error, EngineError):
-        return next((kind.__name__ for kind in _REFUSALS if kind.__name__ in error.message), "")
+        named = _NAMED.findall(error.message)
+        return next((name for name in named if name in _names(_REFUSALS)), "")
     return ""
+
+
+def _names(kinds: Iterable[type[IacorchError]]) -> set[str]:
+    """Of these errors and of all that are special cases of them."""
+    return {name for kind in kinds for name in (kind.__name__, *_names(kind.__subclasses__()))}

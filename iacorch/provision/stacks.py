@@ -158,7 +158,13 @@ class StackMachines:
 
     async def _enter(self, order: Order, script: str) -> None:
         outputs = await self._deployer.outputs(self._ref(order))
-        target = SshTarget(host=str(outputs["address"].value), private_key=str(outputs["ssh_key"].value))
+        told = {name: outputs[name].value for name in ("address", "ssh_port", "ssh_user", "ssh_key")}
+        target = SshTarget(
+            host=str(told["address"]),
+            port=int(told["ssh_port"]),
+            user=str(told["ssh_user"]),
+            private_key=str(told["ssh_key"]),
+        )
         async with ssh.session(target) as session:
             await session.run(script)
 

@@ -10,16 +10,40 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pulumi
 
 from iacorch.errors import ConfigError
+from iacorch.infra.machines.contract import TAG_CLAIM, TAG_CLUSTER
+from iacorch.infra.machines.docker.properties import DEFAULT_NETWORK
+from iacorch.infra.machines.registry import names
 from iacorch.stack.node import Connection, Joining, Node
 from iacorch.stack.ssh_key import SshKey
+from iacorch.stack.virtual_machine import VirtualMachine
 
 ORDER: Final = "IACORCH_ORDER"
+TEMPLATE: Final = (
+    "settings",
+    "image",
+    "userData",
+    "rootDiskGib",
+    "dataDisksGib",
+    "maxPricePerHour",
+    "labels",
+    "options",
+)
+"""What a class's template may say of a virtual machine, in the words of the provider's VirtualMachine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What was declared: how it is entered, and its ID."""
+
+    connection: Connection
+    id: pulumi.Output[str]
 
 
 def run() -> None:
@@ -33,34 +57,72 @@ def run() -> None:
             hint=f"use one of: {', '.join(sorted(MAKERS))}",
         )
     key = SshKey(order["name"])
-    address, machine_id = MAKERS[driver](order, key)
+    machine = MAKERS[driver](order, key)
     node = Node(
         order["name"],
-        connection=Connection(address, private_key=key.private_key, user=order["template"].get("user", "root")),
-        machine_id=machine_id,
+        connection=machine.connection,
+        machine_id=machine.id,
         control_plane=_joining(order["joining"]),
         node_name=order["nodeName"],
         labels=order["labels"],
         taints=[_taint(taint) for taint in order["taints"]],
     )
-    pulumi.export("address", address)
-    pulumi.export("machine_id", machine_id)
+    pulumi.export("address", machine.connection.host)
+    pulumi.export("machine_id", machine.id)
     pulumi.export("ssh_key", key.private_key)
+    pulumi.export("ssh_user", machine.connection.user)
+    pulumi.export("ssh_port", machine.connection.port)
     pulumi.export("node", node.node_name)
 
 
-def _container(order: Mapping[str, Any], key: SshKey) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
-    """A container that behaves like a server, in the Docker network that the class's template names."""
+def _container(order: Mapping[str, Any], key: SshKey) -> Machine:
+    """A container that behaves like a server, in the Docker network that the class names."""
     from iacorch.stack.container import ContainerMachine
 
-    machine = ContainerMachine(order["name"], network=order["template"]["network"], key=key, labels=order["tags"])
-    return machine.address, machine.machine_id
+    template = order["template"]
+    network = template.get("network") or (template.get("settings") or {}).get("network", DEFAULT_NETWORK)
+    machine = ContainerMachine(order["name"], network=network, key=key, labels=order["tags"])
+    connection = Connection(machine.address, private_key=key.private_key, user=template.get("user", "root"))
+    return Machine(connection, machine.machine_id)
 
 
-MAKERS: Final[dict[str, Callable[[Mapping[str, Any], SshKey], tuple[pulumi.Output[str], pulumi.Output[str]]]]] = {
+def _virtual(order: Mapping[str, Any], key: SshKey) -> Machine:
+    """What the class's driver sells as the order's offering."""
+    template, offering, tags = order["template"], order["offering"], order["tags"]
+    if unknown := sorted(template.keys() - set(TEMPLATE)):
+        raise ConfigError(
+            f"a template has no {unknown[0]!r}",
+            where=f"MachineClass {order['class']}",
+            hint=f"it has {', '.join(TEMPLATE)}",
+        )
+    machine = VirtualMachine(
+        order["name"],
+        driver=order["driver"],
+        settings=template.get("settings"),
+        cluster=tags[TAG_CLUSTER],
+        claim=tags[TAG_CLAIM],
+        instance_type=offering["machineType"],
+        capacity_type=offering["capacityType"],
+        zone=offering.get("zone"),
+        image=template.get("image"),
+        ssh_public_key=key.public_key,
+        user_data=template.get("userData"),
+        root_disk_gib=template.get("rootDiskGib"),
+        data_disks_gib=template.get("dataDisksGib"),
+        max_price_per_hour=template.get("maxPricePerHour"),
+        labels=template.get("labels"),
+        options=template.get("options"),
+        # what is worth keeping is not on a machine that pools give back
+        discard_data=True,
+    )
+    return Machine(machine.connection(key.private_key), machine.id)
+
+
+MAKERS: Final[dict[str, Callable[[Mapping[str, Any], SshKey], Machine]]] = {
+    **dict.fromkeys(names(), _virtual),
     "docker": _container,
 }
-"""By driver: a machine of this order that lets the key in; its address and its ID."""
+"""By driver: a machine of this order that lets the key in."""
 
 
 def _joining(found: Mapping[str, str]) -> Joining:

@@ -16,7 +16,7 @@ import grpc
 from google.protobuf import any_pb2, empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from iacorch.errors import EngineError, IacorchError
+from iacorch.errors import EngineError, IacorchError, MachineError
 from iacorch.infra.machines.docker_provider import wire
 from iacorch.infra.provider.properties import Change, Difference, Failure, check, differences, fill
 from iacorch.infra.provider.resource import HalfMade, Importable, Made, Request, Resource, Say, words
@@ -207,7 +207,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
                 grpc.StatusCode.UNKNOWN, str(error), (("grpc-status-details-bin", status.SerializeToString()),)
             )
         except IacorchError as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, words(error))
+            # Only text travels: its name lets a program (`provision`) tell a refusal from a failure.
+            name = f"{type(error).__name__}: " if isinstance(error, MachineError) else ""
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, name + words(error))
         finally:
             self._running.discard(task)
 

@@ -34,6 +34,7 @@ SPEC = ResourceSpec(
         Property("driver", "string", f"Who makes it: {', '.join(names())}.", required=True, replaces=True),
         Property("settings", "any", "The driver's settings: account, region, inventory.", replaced_by=WHERE),
         Property("cluster", "string", "The tag that marks it; by default project and stack.", replaces=True),
+        Property("claim", "string", "The UID of the NodeClaim that it is made for, as a further tag.", replaces=True),
         Property("name", "string", "Its name; by default the resource's name.", replaces=True),
         Property("instanceType", "string", "In the driver's words.", required=True, replaces=True),
         Property(
@@ -117,7 +118,7 @@ def machine_spec(inputs: Mapping[str, Any], *, token: str) -> MachineSpec:
     return MachineSpec(
         name=str(known.get("name", "")),
         instance_type=str(known.get("instanceType", "")),
-        owner=OwnerTags(str(known.get("cluster", "")), token),
+        owner=OwnerTags(str(known.get("cluster", "")), token, str(known.get("claim", ""))),
         capacity_type=CapacityType(known.get("capacityType", CapacityType.ON_DEMAND)),
         zone=str(known.get("zone", "")),
         image=str(known.get("image", "")),
@@ -150,6 +151,7 @@ def imported(machine: Machine, *, driver: str, settings: Mapping[str, Any]) -> d
         "driver": driver,
         "settings": dict(settings),
         "cluster": machine.owner.cluster if machine.owner else "",
+        "claim": machine.owner.claim if machine.owner else "",
         "name": machine.name,
         "instanceType": machine.instance_type,
         "capacityType": machine.capacity_type.value,

@@ -61,6 +61,11 @@ def address_of(name: str) -> str:
     return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
 
 
+def gateway() -> str:
+    """Where containers of Docker's own network reach this host."""
+    return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+
+
 @dataclass(frozen=True)
 class Rack:
     """Running hosts: container names and the ports at which their sshd answers here."""
