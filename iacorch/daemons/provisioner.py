@@ -55,12 +55,16 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     with only_one(settings.state, "iacorch provisioner"):
-        async with running(settings) as provisioner, Tasks("provisioner-daemon") as tasks:
-            tasks.spawn(provisioner.run(), name="provisioner")
-            log.info("provisioning", server=settings.endpoint.url, state=str(settings.state), name=provisioner.holder)
-            notify("READY=1")
-            await stopping.wait()
-            notify("STOPPING=1")
+        async with running(settings) as provisioner:
+            async with Tasks("provisioner-daemon") as tasks:
+                tasks.spawn(provisioner.run(), name="provisioner")
+                log.info(
+                    "provisioning", server=settings.endpoint.url, state=str(settings.state), name=provisioner.holder
+                )
+                notify("READY=1")
+                await stopping.wait()
+                notify("STOPPING=1")
+            await provisioner.leadership.resign()
 
 
 @contextlib.asynccontextmanager

@@ -322,6 +322,11 @@ PROVISION_LOOK_SECONDS: Final = 10.0
 """How often the fleet is looked at when nothing changes: hours, expiry, consolidation, accounts."""
 PROVISION_GROUPS_AHEAD: Final = 64
 """Different pods looked at when a machine's size is estimated; the scheduler's filters decide about all of them."""
+LEADER_RENEW_SECONDS: Final = 4.0
+LEADER_ACT_SECONDS: Final = 12.0
+"""For so long after a renewal a provisioner decides; then, unable to renew, it stops."""
+LEADER_LEASE_SECONDS: Final = 16.0
+"""For so long the others wait before they take a lease that is not renewed."""
 MACHINE_OWN_MILLI_CPU: Final = 250
 """What a machine is taken to spend on itself when sizes are compared."""
 PROVISION_OPERATIONS: Final = 10

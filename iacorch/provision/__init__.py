@@ -13,6 +13,7 @@ stand for. `iacorch provisioner` (`daemons/provisioner.py`) runs it where state 
 | `sizing`        | which claims to make for which pods                                                     |
 | `disruption`    | which claims to remove or replace: empty, underused, drifted, expired, over limits      |
 | `lifecycle`     | the next step of one claim                                                              |
+| `leadership`    | whether this provisioner decides, or another one                                        |
 | `repair`        | the next rung for an unhealthy machine                                                  |
 
 Edges: `fleet` (pools and new claims), `claims` (one claim at a time), `operations` (long work with a journal), `stacks`

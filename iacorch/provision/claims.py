@@ -8,7 +8,7 @@ status, labels and taints of its node, long work. A `Controller` in the frame of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -36,14 +36,23 @@ log = structlog.get_logger(__name__)
 
 
 class ClaimController:
-    """Implements `Controller`; `look` is a loop beside it. `holder` names this provisioner."""
+    """Implements `Controller`; `look` is a loop beside it. `holder` names this provisioner, which takes on claims that
+    nobody holds while it `leads`."""
 
     name = "nodeclaim"
 
-    def __init__(self, informers: Informers, operations: Operations, *, clock: Clock, holder: str) -> None:
+    def __init__(
+        self,
+        informers: Informers,
+        operations: Operations,
+        *,
+        clock: Clock,
+        holder: str,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._claims, self._nodes, self._pods = informers.of(NODE_CLAIM), informers.of(NODE), informers.of(POD)
         self._pools, self._classes = informers.of(NODE_POOL), informers.of(MACHINE_CLASS)
-        self._operations, self._clock, self._holder = operations, clock, holder
+        self._operations, self._clock, self._holder, self._leads = operations, clock, holder, leads
         self._views: dict[str, View] = {}
         self._expected: dict[str, Object] = {}
         movable.index(self._pods)
@@ -68,6 +77,8 @@ class ClaimController:
         if obj is None:
             return NOTHING
         claim = claim_of(obj)
+        if not objects.status(obj).get("heldBy") and not self._leads():
+            return Plan(again_seconds=limits.LEADER_RENEW_SECONDS, why="another provisioner takes it on")
         if self._expected.get(claim.uid) == objects.status(obj):
             # What the last step wrote is there, so the outcome it was made of has been taken over.
             self._operations.taken(claim.uid)

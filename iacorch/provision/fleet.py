@@ -8,7 +8,7 @@ decides nothing, `plan` does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -48,8 +48,10 @@ class FleetController:
 
     name = "fleet"
 
-    def __init__(self, informers: Informers, machines: Machines, *, clock: Clock) -> None:
-        self._informers, self._machines, self._clock = informers, machines, clock
+    def __init__(
+        self, informers: Informers, machines: Machines, *, clock: Clock, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._informers, self._machines, self._clock, self._leads = informers, machines, clock, leads
         self._offers: dict[str, _Known] = {}
         self._parsed = Parsed()
         self._told: dict[str, str] = {}
@@ -63,6 +65,8 @@ class FleetController:
 
     async def plan(self, key: Key) -> Plan:
         """At most one decision a second: what arrives together is decided together."""
+        if not self._leads():
+            return Plan(again_seconds=limits.LEADER_RENEW_SECONDS, why="another provisioner decides")
         wait = self._looked + limits.PROVISION_BATCH_SECONDS - self._clock.monotonic()
         if wait > 0:
             return Plan(again_seconds=wait, why="batch")

@@ -1,8 +1,8 @@
 """All of it together: what the daemon runs, and the simulation.
 
 In: a client, a clock, what makes machines, a folder for the journal. Out: machines as pools and pods ask for them, for
-ever. It may be stopped at any point and started again, here or elsewhere with the same folder; two at the same time on
-different folders do not touch each other's claims (`status.heldBy`).
+ever. It may be stopped at any point and started again, here or elsewhere with the same folder. Of two at the same time
+on different folders one decides (`leadership`), and neither touches the other's claims (`status.heldBy`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import structlog
 
+from iacorch.api import objects
+from iacorch.api.catalogue import NODE_CLAIM
 from iacorch.client.contract import Client
 from iacorch.client.informers import Informers
 from iacorch.client.recorder import Recorder
@@ -21,8 +23,9 @@ from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.kit.tasks import Tasks, keep_running
 from iacorch.provision.claims import ClaimController
-from iacorch.provision.fleet import FleetController
+from iacorch.provision.fleet import FLEET, FleetController
 from iacorch.provision.journal import Journal
+from iacorch.provision.leadership import Leadership
 from iacorch.provision.lifecycle import Work
 from iacorch.provision.machines import Machines
 from iacorch.provision.operations import Operations
@@ -47,6 +50,7 @@ class Provisioner:
         self._client, self._clock, self._machines, self._parallel = client, clock, machines, parallel
         self._journal = Journal(state / "journal")
         self.holder = _holder(state, ids)
+        self.leadership = Leadership(client, clock, self.holder)
 
     async def run(self) -> None:
         """For ever."""
@@ -56,14 +60,16 @@ class Provisioner:
             operations = Operations(
                 self._machines, self._client, self._journal, self._clock, lambda uid: None, tasks, self._parallel
             )
-            claims = ClaimController(informers, operations, clock=self._clock, holder=self.holder)
-            fleet = FleetController(informers, self._machines, clock=self._clock)
+            claims = ClaimController(informers, operations, clock=self._clock, holder=self.holder, leads=self._leads)
+            fleet = FleetController(informers, self._machines, clock=self._clock, leads=self._leads)
             runners = [
                 Runner(controller, client=self._client, informers=informers, recorder=recorder, clock=self._clock)
                 for controller in (claims, fleet)
             ]
             operations.done = lambda uid: self._wake(claims, runners[0], uid)
+            self.leadership.changed = lambda: self._begin(informers, *runners)
             tasks.spawn(informers.run(), name="informers")
+            tasks.spawn(self.leadership.run(), name="leadership")
             tasks.spawn(keep_running(recorder.run, name="recorder", clock=self._clock), name="recorder")
             await informers.synced()
             self._finish_orphans(claims, operations)
@@ -71,6 +77,15 @@ class Provisioner:
                 tasks.spawn(runner.run(), name=runner.controller.name)
             tasks.spawn(self._look(claims, runners[0]), name="look")
             await asyncio.Event().wait()
+
+    def _begin(self, informers: Informers, claims: Runner, fleet: Runner) -> None:
+        """This provisioner decides from now on: look at everything that waited for one that does."""
+        fleet.queue.add(FLEET)
+        for obj in informers.of(NODE_CLAIM).items():
+            claims.queue.add(("", objects.name(obj)))
+
+    def _leads(self) -> bool:
+        return self.leadership.leads
 
     def _wake(self, claims: ClaimController, runner: Runner, uid: str) -> None:
         if (key := claims.key_of(uid)) is not None:
