@@ -81,6 +81,8 @@ async def test_a_plugin_that_does_not_start(world: World, script: str, said: str
     [
         pytest.param('raise ValueError("no")', r"ValueError: no\n  at .*__main__\.py:\d+ in <module>", id="raises"),
         pytest.param("import sys; sys.exit(3)", "the program failed", id="exits"),
+        pytest.param("import sys; sys.exit(0)", "ended itself", id="exits well"),
+        pytest.param("import os; os._exit(0)", "ended itself", id="exits at once"),
         pytest.param("this is no Python", "SyntaxError", id="syntax"),
         pytest.param("import nosuchmodule", "No module named 'nosuchmodule'", id="import"),
     ],

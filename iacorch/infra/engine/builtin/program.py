@@ -24,6 +24,8 @@ from iacorch.infra.engine.errors import ProgramFailed, ProjectInvalid, Unsupport
 _REFUSED: Final = re.compile(r"The Pulumi CLI does not support (.+?)\. Please update the Pulumi CLI")
 #: The package of dynamic providers.
 DYNAMIC: Final = "pulumi-python"
+#: What `program_main` exits with once all that the program registered is done.
+DONE: Final = 33
 _MAIN: Final = Path(__file__).with_name("program_main.py")
 
 
@@ -85,14 +87,20 @@ async def start(project: Project, environment: Mapping[str, str], held: Sequence
     return Program(process, project, writing)
 
 
-def failed(said: str) -> EngineError:
-    """The error of a program that ended badly.
+def failed(said: str, exit_code: int | None) -> EngineError:
+    """The error of a program that did not run to its end.
 
-    The SDK refuses what the engine does not announce, in words that are wrong here: the CLI would do it.
+    One that ended itself with 0 is no success: it may have registered nothing yet, and all would be deleted. The SDK
+    refuses what the engine does not announce, in words that are wrong here: the CLI would do it.
     """
     if (refused := _REFUSED.search(said)) is not None:
         return Unsupported(refused.group(1))
-    return ProgramFailed(f"the program failed: {said}")
+    if exit_code == 0:
+        return ProgramFailed(
+            "the program ended itself (exit code 0) before all that it registers was done; nothing is deleted for it",
+            hint="let it run to its end, without sys.exit() or os._exit(); an empty program deletes everything",
+        )
+    return ProgramFailed(f"the program failed: {said or f'exit code {exit_code}'}")
 
 
 def python_of(project: Project) -> str:

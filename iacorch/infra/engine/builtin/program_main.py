@@ -1,8 +1,9 @@
 """Runs a Pulumi program in a process of its own. Started by path with the project's Python; imports only pulumi.
 
 In: the path of the program (for people who look at processes) and the number of a pipe, on which one line of JSON
-comes: where the monitor listens, the configuration. Out: exit code 0, or 32 after the error was sent to the engine.
-The counterpart of the executor that comes with Pulumi's language host.
+comes: where the monitor listens, the configuration. Out: exit code 33 when the program ran to its end, or 32 after the
+error was sent to the engine. Not 0: that is also what a program gives that ended itself half-way, and what it had not
+registered by then would be deleted. The counterpart of the executor that comes with Pulumi's language host.
 """
 
 import sys
@@ -20,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 EXIT_TOLD = 32
+EXIT_DONE = 33
 
 
 class Engine:
@@ -93,7 +95,7 @@ def main() -> int:
         loop.close()
         sys.stdout.flush()
         sys.stderr.flush()
-    return 0
+    return EXIT_DONE
 
 
 def _describe(error: Exception, program: str) -> str:

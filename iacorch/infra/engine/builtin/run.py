@@ -167,8 +167,8 @@ class Run:
         await self.execution.drain()
         if self.execution.failure is not None:
             raise self.execution.failure
-        if running.exit_code != 0:
-            raise program.failed("\n".join(self._errors) or running.tail or f"exit code {running.exit_code}")
+        if running.exit_code != program.DONE:
+            raise program.failed("\n".join(self._errors) or running.tail, running.exit_code)
 
     async def _finished(self, running: child.Child) -> None:
         """Wait for the program; once the deployment has failed, only a little longer."""
