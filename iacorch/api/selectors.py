@@ -134,6 +134,10 @@ def _from_expression(entry: Mapping[str, Any], operators: Mapping[str, str]) -> 
     return Requirement(str(entry.get("key", "")), operator, values)
 
 
+_NO_NAMES: Final = frozenset({"=", "==", "!=", "<", ">", "(", ")", ","})
+"""Tokens that are neither a key or a value nor the `!` before a key."""
+
+
 class _Parser:
     """A recursive-descent reader of the text form; one token of lookahead."""
 
@@ -146,13 +150,20 @@ class _Parser:
         found: list[Requirement] = []
         if not self._tokens:
             return found
+        if self._peek() in _NO_NAMES:
+            raise BadRequest(f"found '{self._peek()}', expected: !, identifier, or 'end of string'")
         while True:
-            found.append(self._requirement())
-            if self._peek() is None:
+            try:
+                found.append(self._requirement())
+            except BadRequest as error:
+                raise BadRequest(f"unable to parse requirement: {error.message}") from error
+            separator = self._next()
+            if separator == "":
                 return found
-            self._expect(",")
-            if self._peek() is None:
-                raise self._error("found '', expected: identifier after ','")
+            if separator != ",":
+                raise BadRequest(f"found '{separator}', expected: ',' or 'end of string'")
+            if (after := self._peek() or "") == "" or after in _NO_NAMES:
+                raise BadRequest(f"found '{after}', expected: identifier after ','")
 
     def _requirement(self) -> Requirement:
         if self._peek() == "!":
@@ -173,13 +184,12 @@ class _Parser:
             case "in" | "notin":
                 return Requirement(key, operator, self._values(key))
             case _:
-                raise self._error(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+                raise BadRequest(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
     def _key(self) -> str:
-        token = self._peek()
-        if token is None or token in "=!=<>(),":
-            raise self._error(f"found '{token or ''}', expected: !, identifier, or 'end of string'")
-        self._next()
+        token = self._next()
+        if token == "" or token == "!" or token in _NO_NAMES:
+            raise BadRequest(f"found '{token}', expected: identifier")
         if problems := names.qualified_name(token):
             raise BadRequest(f'key: Invalid value: "{token}": {"; ".join(problems)}')
         return token
@@ -188,8 +198,8 @@ class _Parser:
         token = self._peek()
         if token is None or token == ",":
             return ""
-        if token in ("=", "==", "!=", "(", ")", "!", "<", ">"):
-            raise self._error(f"found '{token}', expected: identifier")
+        if token == "!" or token in _NO_NAMES:
+            raise BadRequest(f"found '{token}', expected: identifier")
         self._next()
         return self._checked(key, token)
 
@@ -202,19 +212,23 @@ class _Parser:
         return value
 
     def _values(self, key: str) -> tuple[str, ...]:
-        self._expect("(")
+        if (token := self._next()) != "(":
+            raise BadRequest(f"found '{token}' expected: '('")
         found: list[str] = []
         while True:
-            token = self._peek()
-            if token in (",", ")"):
+            value = self._peek() or ""
+            if value in (",", ")"):
                 found.append("")
+            elif value == "" or value == "!" or value in _NO_NAMES:
+                wanted = "',', or identifier" if found else "',', ')' or identifier"
+                raise BadRequest(f"found '{value}', expected: {wanted}")
             else:
                 found.append(self._value(key))
             closing = self._next()
             if closing == ")":
                 return tuple(dict.fromkeys(found))
             if closing != ",":
-                raise self._error(f"found '{closing}', expected: ',' or ')'")
+                raise BadRequest(f"found '{closing}', expected: ',' or ')'")
 
     def _checked(self, key: str, value: str) -> str:
         if problems := names.label_value(value):
@@ -225,19 +239,10 @@ class _Parser:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
     def _next(self) -> str:
-        token = self._peek()
-        if token is None:
-            raise self._error("found '', expected: identifier")
+        """The token at hand, which is used up; empty at the end of the text."""
+        token = self._peek() or ""
         self._at += 1
         return token
-
-    def _expect(self, wanted: str) -> None:
-        token = self._next()
-        if token != wanted:
-            raise self._error(f"found '{token}', expected: '{wanted}'")
-
-    def _error(self, words: str) -> BadRequest:
-        return BadRequest(f"unable to parse requirement: {words}")
 
     @staticmethod
     def _tokenise(text: str) -> list[str]:

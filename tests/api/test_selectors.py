@@ -49,6 +49,29 @@ def test_what_is_no_selector_is_a_bad_request(text: str) -> None:
         selectors.parse_labels(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+        ("a=b c", "found 'c', expected: ',' or 'end of string'"),
+        ("a=b=c", "found '=', expected: ',' or 'end of string'"),
+        ("a in b", "unable to parse requirement: found 'b' expected: '('"),
+        ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
+        ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+        ("a in (b,", "unable to parse requirement: found '', expected: ',', or identifier"),
+        ("a,", "found '', expected: identifier after ','"),
+        ("a,=b", "found '=', expected: identifier after ','"),
+        ("=a", "found '=', expected: !, identifier, or 'end of string'"),
+        ("!", "unable to parse requirement: found '', expected: identifier"),
+        ("a==!", "unable to parse requirement: found '!', expected: identifier"),
+    ],
+)
+def test_a_bad_selector_is_told_in_kubernetes_words(text: str, words: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        selectors.parse_labels(text)
+    assert caught.value.message == words
+
+
 @given(st.text(alphabet="ab1=!<>(), in./-", max_size=24))
 def test_a_selector_prints_as_itself(text: str) -> None:
     try:
