@@ -47,7 +47,7 @@ def test_json_patch(document: Any, operations: list[dict[str, Any]], result: Any
     [
         ({}, BadRequest),
         ([1], BadRequest),
-        ([{"op": "shout", "path": "/a"}], BadRequest),
+        ([{"op": "shout", "path": "/a"}], Invalid),
         ([{"op": "add", "path": "a", "value": 1}], BadRequest),
         ([{"op": "add", "path": "/b"}], BadRequest),
         ([{"op": "remove", "path": "/b"}], Invalid),
@@ -65,6 +65,21 @@ def test_a_json_patch_that_does_not_apply_changes_nothing(operations: Any, error
     with pytest.raises(error):
         json_patch(document, operations)
     assert document == {"a": 1, "l": [1]}
+
+
+@pytest.mark.parametrize(
+    ("operations", "words"),
+    [
+        ([{"op": "remove", "path": "/b"}], "error in remove for path: '/b': Unable to remove nonexistent key: b"),
+        ([{"op": "test", "path": "/a", "value": 2}], "testing value /a failed: test failed"),
+        ([{"op": "shout", "path": "/a"}], "Unexpected kind: shout"),
+        ({"a": 1}, "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+    ],
+)
+def test_a_bad_json_patch_is_told_in_kubernetes_words(operations: Any, words: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        json_patch({"a": 1}, operations)
+    assert words in caught.value.message
 
 
 @given(OBJECTS, OBJECTS)

@@ -16,7 +16,8 @@ _OPERATIONS: Final = frozenset({"add", "remove", "replace", "move", "copy", "tes
 def json_patch(document: Any, operations: Any) -> Any:
     """The patched document. Raises BadRequest for a malformed patch, Invalid for one that does not fit."""
     if not isinstance(operations, list) or not all(isinstance(entry, dict) for entry in operations):
-        raise BadRequest("error decoding patch: json: cannot unmarshal into Go value of type jsonpatch.Patch")
+        found = "object" if isinstance(operations, dict) else "array" if isinstance(operations, list) else "value"
+        raise BadRequest(f"error decoding patch: json: cannot unmarshal {found} into Go value of type jsonpatch.Patch")
     if len(operations) > limits.JSON_PATCH_OPERATIONS:
         raise BadRequest(
             "Request entity too large: The allowed maximum operations in a JSON patch is "
@@ -36,14 +37,14 @@ def _apply(root: dict[str, Any], operation: dict[str, Any]) -> int:
     """Returns how many values were copied."""
     name = operation.get("op")
     if name not in _OPERATIONS:
-        raise BadRequest(f"Unexpected kind: {name}")
+        raise _does_not_fit(f"Unexpected kind: {'unknown' if name is None else name}")
     path = _pointer(operation.get("path"))
     match name:
         case "test":
             if _get(root, path) != operation.get("value"):
                 raise _does_not_fit(f"testing value {operation['path']} failed: test failed")
         case "remove":
-            _remove(root, path)
+            _remove(root, path, by=f"error in remove for path: '{operation['path']}': ")
         case "move":
             source = _pointer(operation.get("from"))
             if path[: len(source)] == source and len(path) > len(source):
@@ -112,12 +113,14 @@ def _add(root: Any, path: list[str], value: Any) -> None:
         raise _missing(path)
 
 
-def _remove(root: Any, path: list[str]) -> Any:
+def _remove(root: Any, path: list[str], *, by: str = "") -> Any:
     parent, last = _get(root, path[:-1]), path[-1]
     if isinstance(parent, dict) and last in parent:
         return parent.pop(last) if len(path) > 1 else parent[last]
     if isinstance(parent, list):
         return parent.pop(_index(parent, last))
+    if by and isinstance(parent, dict):
+        raise _does_not_fit(f"{by}Unable to remove nonexistent key: {last}: missing value")
     raise _missing(path)
 
 
