@@ -56,6 +56,8 @@ class ApiError(IacorchError):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = "InternalError"
+    has_details: ClassVar[bool] = False
+    """Are they there even when there is nothing in them?"""
 
     def __init__(
         self,
@@ -93,7 +95,7 @@ class ApiError(IacorchError):
             "reason": self.reason,
             "code": self.code,
         }
-        if details:
+        if details or self.has_details:
             body["details"] = details
         return body
 
@@ -112,6 +114,7 @@ class Forbidden(ApiError):
 
 class NotFound(ApiError):
     code, reason = 404, "NotFound"
+    has_details = True  # kubectl debug looks inside to tell an absent pod from an absent subresource
 
 
 class MethodNotAllowed(ApiError):

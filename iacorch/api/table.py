@@ -26,9 +26,10 @@ def table(
     list_metadata: Mapping[str, Any] | None = None,
     include_object: IncludeObject = "Metadata",
     columns_too: bool = True,
+    subresource: str = "",
 ) -> Object:
     """The whole document. Later events of a watch leave the column definitions out (`columns_too=False`)."""
-    definitions, cells = columns.of(kind)
+    definitions, cells = columns.of(kind, subresource)
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",

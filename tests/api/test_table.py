@@ -154,3 +154,22 @@ def test_an_unreadable_time_does_not_break_a_row() -> None:
     assert cells(catalogue.CONFIG_MAP, {"metadata": {"creationTimestamp": "x"}})["Age"] == "<invalid>"
     later = (NOW + timedelta(hours=1)).isoformat()
     assert cells(catalogue.CONFIG_MAP, {"metadata": {"creationTimestamp": later}})["Age"] == "<invalid>"
+
+
+def test_a_scale_has_columns_of_its_own() -> None:
+    scale = {"metadata": {"name": "web"}, "spec": {"replicas": 3}, "status": {"replicas": 2}}
+    found = table.table(catalogue.DEPLOYMENT, [scale], now=NOW, subresource="scale")
+    assert [column["name"] for column in found["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert found["rows"][0]["cells"][:3] == ["web", 3, 2]
+    status = table.table(catalogue.DEPLOYMENT, [build.deployment()], now=NOW, subresource="status")
+    assert [column["name"] for column in status["columnDefinitions"]][1] == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason", "words"),
+    [("Running", "Completed", "Terminating"), ("Succeeded", "Completed", "Completed"), ("Failed", "Error", "Error")],
+)
+def test_a_pod_that_ended_says_how_while_it_is_removed(phase: str, reason: str, words: str) -> None:
+    pod = build.pod() | {"status": {"phase": phase, "containerStatuses": [terminated(reason)]}}
+    pod["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:00Z"
+    assert cells(catalogue.POD, pod)["Status"] == words

@@ -262,6 +262,19 @@ async def test_streams_that_are_not_there_are_absent(admin: aiohttp.ClientSessio
     assert code == 404
 
 
+@pytest.mark.parametrize(
+    "path", ["pods/p/exec", "pods/p/ephemeralcontainers", "serviceaccounts/default/token", "gizmos"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+async def test_what_is_absent_is_said_whatever_the_body(admin: aiohttp.ClientSession, method: str, path: str) -> None:
+    """Clients send bodies that nobody here can read; kubectl debug looks into the details, so there must be some."""
+    headers = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+    request = admin.request(method, f"/api/v1/namespaces/default/{path}", data=b"k8s\0??", headers=headers)
+    code, status = await answer(request)
+    assert (code, status["message"]) == (404, "the server could not find the requested resource")
+    assert status["details"] == {}
+
+
 async def test_yaml_that_multiplies_itself_is_refused(admin: aiohttp.ClientSession) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]

@@ -35,6 +35,7 @@ _TABLE: Final[Mapping[tuple[str, str], tuple[Sequence[Column], Cells]]] = {
     ("discovery.k8s.io", "EndpointSlice"): (network.ENDPOINT_SLICE_COLUMNS, network.endpoint_slice),
     ("apps", "Deployment"): (workloads.DEPLOYMENT_COLUMNS, workloads.deployment),
     ("apps", "ReplicaSet"): (workloads.REPLICA_SET_COLUMNS, workloads.replica_set),
+    ("autoscaling", "Scale"): (workloads.SCALE_COLUMNS, workloads.scale),
     ("iacorch.dev", "DriftPolicy"): (drift.DRIFT_POLICY_COLUMNS, drift.drift_policy),
     ("iacorch.dev", "DriftReport"): (drift.DRIFT_REPORT_COLUMNS, drift.drift_report),
     ("iacorch.dev", "MachineClass"): (pools.MACHINE_CLASS_COLUMNS, pools.machine_class),
@@ -43,11 +44,16 @@ _TABLE: Final[Mapping[tuple[str, str], tuple[Sequence[Column], Cells]]] = {
 }
 
 
-def of(kind: Kind) -> tuple[Sequence[Column], Cells]:
-    """Of a built-in kind, of a CRD with printer columns, or Name and Age for any other."""
-    if kind.columns:
+def of(kind: Kind, subresource: str = "") -> tuple[Sequence[Column], Cells]:
+    """Of a built-in kind, of a CRD with printer columns, or Name and Age for any other.
+
+    A subresource may be another kind's view, as `scale` is, and then has the columns of that.
+    """
+    view = kind.subresource(subresource)
+    shown = (view.group, view.kind) if view is not None else (kind.group, kind.kind)
+    if kind.columns and shown == (kind.group, kind.kind):
         return (_NAME, *kind.columns), lambda obj, now: _custom(kind.columns, obj, now)
-    return _TABLE.get((kind.group, kind.kind), ((_NAME, _AGE), _plain))
+    return _TABLE.get(shown, ((_NAME, _AGE), _plain))
 
 
 def _plain(obj: Object, now: datetime) -> list[Any]:

@@ -60,14 +60,11 @@ def _status(obj: Object, init: list[dict[str, Any]], statuses: list[dict[str, An
     else:
         reason = _container_reason(obj, statuses) or reason
     if objects.is_deleting(obj):
-        return "Unknown" if status.get("reason") == "NodeLost" else _deleting_reason(status)
+        if status.get("reason") == "NodeLost":
+            return "Unknown"
+        # A pod that has ended says how it ended, also while it waits for its node or a finalizer.
+        return reason if status.get("phase") in ("Succeeded", "Failed") else "Terminating"
     return reason
-
-
-def _deleting_reason(status: dict[str, Any]) -> str:
-    """A pod that has ended keeps its phase while it waits for a finalizer."""
-    phase = status.get("phase")
-    return str(phase) if phase in ("Succeeded", "Failed") else "Terminating"
 
 
 def _init_reason(init: list[dict[str, Any]], wanted: int, sidecars: set[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Rows of Deployments and ReplicaSets."""
+"""Rows of Deployments and ReplicaSets, and of the Scale that both have."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ REPLICA_SET_COLUMNS: Final = (
     Column("Age"),
     *_WIDE,
 )
+SCALE_COLUMNS: Final = (
+    Column("Name", format="name"),
+    Column("Desired", "integer"),
+    Column("Available", "integer"),
+    Column("Age"),
+)
 
 
 def deployment(obj: Object, now: datetime) -> list[Any]:
@@ -52,6 +58,11 @@ def replica_set(obj: Object, now: datetime) -> list[Any]:
         age(obj, now),
         *_wide(spec),
     ]
+
+
+def scale(obj: Object, now: datetime) -> list[Any]:
+    spec, status = objects.spec(obj), objects.status(obj)
+    return [objects.name(obj), spec.get("replicas", 0), status.get("replicas", 0), age(obj, now)]
 
 
 def _wide(spec: dict[str, Any]) -> list[Any]:

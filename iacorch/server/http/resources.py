@@ -52,6 +52,9 @@ class Resources:
         kind = self._registry.kinds.by_resource(path.group, path.version, path.plural)
         if kind is None or (path.namespace and not kind.namespaced):
             raise NotFound("the server could not find the requested resource")
+        if path.subresource and kind.subresource(path.subresource) is None:
+            # before the body is looked at, which may be none that can be read
+            raise NotFound("the server could not find the requested resource")
         target = Target(kind, path.namespace, path.name, path.subresource)
         answer = negotiation.wanted(request.headers.get("Accept", ""))
         asked = request.query if request.rel_url.raw_query_string else _NOTHING_ASKED
@@ -74,7 +77,7 @@ class Resources:
         if target.subresource == "log":
             return await streams.logs(call.request, registry, self._tunnels, call.user, target)
         if target.subresource == "scale":
-            return _json(call, await registry.get_scale(call.user, target))
+            return _json(call, _shaped_scale(call, await registry.get_scale(call.user, target)))
         watching = call.query.get("watch", "").lower() in _WATCH_WORDS
         if watching:
             return await self._watches.serve(call.request, call.user, target, call.view.answer)
@@ -150,10 +153,14 @@ class Resources:
             return _with_warnings(response, written.warnings)
         obj = written.obj or {}
         if call.target.subresource == "scale":
-            obj = subresources.to_scale(obj)
+            obj = _shaped_scale(call, subresources.to_scale(obj))
         else:
             obj = shapes.shaped(call.target.kind, obj, call.view)
         return _json(call, obj, code, written.warnings)
+
+
+def _shaped_scale(call: Call, scale: Object) -> Object:
+    return shapes.shaped(call.target.kind, scale, call.view, subresource=call.target.subresource)
 
 
 def _options(call: Call) -> WriteOptions:

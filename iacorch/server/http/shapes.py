@@ -68,7 +68,7 @@ def shaped_list(listing: Listing, view: View) -> Object:
     return {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": decoded}
 
 
-def shaped(kind: Kind, obj: Object, view: View, *, columns_too: bool = True) -> Object:
+def shaped(kind: Kind, obj: Object, view: View, *, columns_too: bool = True, subresource: str = "") -> Object:
     if view.answer.shape == TABLE:
         return table.table(
             kind,
@@ -77,6 +77,7 @@ def shaped(kind: Kind, obj: Object, view: View, *, columns_too: bool = True) -> 
             list_metadata={"resourceVersion": objects.resource_version(obj)},
             include_object=view.include_object,
             columns_too=columns_too,
+            subresource=subresource,
         )
     if view.answer.shape == PARTIAL:
         return partial(obj)
