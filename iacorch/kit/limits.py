@@ -266,6 +266,8 @@ ENGINE_SURVIVORS_POLL_SECONDS: Final = 0.05
 ENGINE_PLUGIN_START_SECONDS: Final = 60.0
 ENGINE_PLUGIN_CALL_SECONDS: Final = 600.0
 """Check, diff, configure, read: calls that change nothing."""
+ENGINE_DOWNLOAD_SECONDS: Final = 60.0
+"""Without a byte of what is behind the URI of an asset."""
 ENGINE_OPERATION_SECONDS: Final = 4 * 3600.0
 """Create, update, delete, where the program sets no customTimeouts; providers end their own earlier."""
 ENGINE_OPERATION_GRACE_SECONDS: Final = 60.0

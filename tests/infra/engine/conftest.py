@@ -19,7 +19,8 @@ from iacorch.infra.engine.contract import Deployer, Event, Options, StackRef
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 
-PROVIDER = Path(__file__).with_name("loop_provider.py")
+PROVIDERS = {name: Path(__file__).with_name(f"{name}_provider.py") for name in ("loop", "pair")}
+PROVIDER = PROVIDERS["loop"]
 PASSPHRASE = "correct horse"
 PRELUDE = """
 import pulumi
@@ -104,7 +105,7 @@ class World:
     def builtin(
         self, passphrase: str | None = PASSPHRASE, bundled: Mapping[str, Sequence[str]] | None = None
     ) -> BuiltIn:
-        bundled = bundled or {"loop": [sys.executable, str(PROVIDER)]}
+        bundled = bundled or {name: [sys.executable, str(path)] for name, path in PROVIDERS.items()}
         return BuiltIn(SystemClock(), SystemIds(), passphrase=passphrase, bundled=bundled)
 
 
@@ -120,9 +121,10 @@ def world(tmp_path: Path) -> World:
 def cli_of(world: World) -> PulumiCli:
     folder = world.root / "bin"
     folder.mkdir(exist_ok=True)
-    script = folder / "pulumi-resource-loop"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{PROVIDER}" "$@"\n')
-    script.chmod(0o755)
+    for name, path in PROVIDERS.items():
+        script = folder / f"pulumi-resource-{name}"
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{path}" "$@"\n')
+        script.chmod(0o755)
     return PulumiCli(SystemClock(), passphrase=PASSPHRASE, path=[str(folder)])
 
 

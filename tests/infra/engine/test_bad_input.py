@@ -128,7 +128,7 @@ async def test_the_same_name_twice(world: World) -> None:
 @pytest.mark.parametrize(
     ("program", "feature"),
     [
-        pytest.param('Thing("a", text=pulumi.StringAsset("x"))', "assets", id="assets"),
+        pytest.param('Thing("a", opts=Opts(replacement_trigger="x"))', "replacement_trigger", id="trigger"),
         pytest.param('Thing("a", opts=Opts(plugin_download_url="http://x"))', "plugin_download_url", id="download"),
     ],
 )

@@ -19,13 +19,14 @@ from tests.infra.engine import (
     test_docker_crashes,
     test_locks,
     test_options,
+    test_remote,
     test_two_engines,
 )
 
 PAGE = Path(__file__).parents[3] / "docs" / "engine.md"
 MODULES = (
-    test_conformance, test_options, test_two_engines, test_crashes, test_locks, test_docker_crashes, test_command,
-    test_bad_input,
+    test_conformance, test_options, test_remote, test_two_engines, test_crashes, test_locks, test_docker_crashes,
+    test_command, test_bad_input,
 )  # fmt: skip
 
 DOES = {
@@ -52,6 +53,9 @@ DOES = {
     "transforms of resources and of the stack": "transforms_change_registrations_from_the_inside_out",
     "transforms of function calls": "transforms_of_function_calls",
     "stack references": "stack_references_show_the_outputs_of_another_stack",
+    "components that live in a provider (Construct)": "components_that_live_in_a_provider",
+    "methods of resources (Call)": "methods_of_resources",
+    "assets and archives, with Pulumi's hashes": "archives_have_the_hashes_that_pulumi_gives_them",
     "dynamic providers": "dynamic_providers_run_the_program_s_own_code",
     "configuration and its secrets": "configuration_and_its_secrets_reach_program_and_provider",
     "`--target`": "targets_limit_what_is_touched",
@@ -72,7 +76,7 @@ DOES = {
     "a wrong passphrase": "a_wrong_or_missing_passphrase",
 }
 ELSEWHERE = (
-    "assets and archives", "backends other than file://", "debugging a plugin", "update plans and policy packs",
+    "backends other than file://", "debugging a plugin", "update plans and policy packs",
     "secrets providers other than a passphrase", "programs in other languages than Python",
     "downloading plugins", *(f"`{name}` in the state" for name in state._FOREIGN),
 )  # fmt: skip

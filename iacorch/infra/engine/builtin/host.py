@@ -90,7 +90,7 @@ class PluginHost:
     async def _start(self, package: str) -> Plugin:
         argv = self._fixed.get(package) or find(package, self._bundled, self._environment)
         process = await child.start(
-            [*argv, self.engine_address], name=f"provider {package}", cwd=self._root, environment=self._environment,
+            [*argv, self.engine_address], name=f"provider {package}", cwd=self._program, environment=self._environment,
             pass_fds=self._held,
         )  # fmt: skip
         try:
@@ -106,7 +106,8 @@ class PluginHost:
             await process.stop()
             said = f"\n{process.tail}" if process.tail else ""
             raise PluginDied(f"the provider plugin {argv[0]} did not start: it printed {port!r} for a port{said}")
-        return Plugin(package, process, grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS))
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
+        return Plugin(package, process, channel, self._program)
 
     async def close(self) -> None:
         """End every plugin, also those that were expected in vain."""

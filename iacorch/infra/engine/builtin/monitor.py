@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -17,7 +18,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
 from iacorch.errors import EngineError
-from iacorch.infra.engine.builtin import urn, wire
+from iacorch.infra.engine.builtin import assets, remote, urn, wire
 from iacorch.infra.engine.builtin.aliases import Alias
 from iacorch.infra.engine.builtin.deployment import Deployment
 from iacorch.infra.engine.builtin.plugins import CHANNEL_OPTIONS
@@ -30,7 +31,6 @@ from iacorch.infra.engine.errors import Interrupted, ResourceFailed, Unsupported
 
 #: Fields of a registration that ask for something else, with the words programs use for it.
 _REFUSED: Final = {
-    "remote": "components that live in a provider",
     "hooks": "resource hooks",
     "replace_with": "the option `replace_with`",
     "replacement_trigger": "the option `replacement_trigger`",
@@ -46,7 +46,6 @@ _FEATURE_NAMES: Final = frozenset(
     {"secrets", "resourceReferences", "outputValues", "aliasSpecs", "deletedWith", "transforms", "invokeTransforms"}
 )
 _RPC_NAMES: Final = {
-    "Call": "method calls on resources",
     "RegisterResourceHook": "resource hooks",
     "RegisterErrorHook": "error hooks",
     "RegisterPackage": "parameterized packages",
@@ -69,17 +68,20 @@ class Monitor:
     """One servicer for both services; its methods are the protocol's."""
 
     def __init__(
-        self, deployment: Deployment, *, stack: str, project: str, config: Mapping[str, str],
+        self, deployment: Deployment, *, stack: str, project: str, folder: Path, config: Mapping[str, str],
         secret_keys: frozenset[str], on_error_log: Callable[[str], None],
     ) -> None:  # fmt: skip
+        """`folder`: where the program runs, so what its relative paths are meant from."""
         self._deployment = deployment
-        self._stack, self._project = stack, project
+        self._stack, self._project, self._folder = stack, project, folder
+        self.address = ""
         self._config, self._secret_keys = config, secret_keys
         self._on_error_log = on_error_log
         self._root = ""
         self._transforms = Transforms()
         self._providers: dict[str, Mapping[str, str]] = {}
         self._parents: dict[str, str] = {}
+        self._goals: dict[str, Registration] = {}
 
     def __getattr__(self, method: str) -> Any:
         """Every call of the protocol that has no method here is refused by name."""
@@ -109,7 +111,10 @@ class Monitor:
     async def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
         try:
             request = await self._transforms.registration(request, self._above(request.parent))
+            if request.remote:
+                return await self._construct(request, context)
             wanted = await self._wanted(request)
+            self._goals[wanted.urn] = wanted
             self._transforms.of(wanted.urn, request.transforms)
             found = await self._deployment.register(wanted)
         except EngineError as error:
@@ -128,19 +133,41 @@ class Monitor:
             response.propertyDependencies[key].urns.extend(deps)
         return response
 
+    async def _construct(self, request: Any, context: Any) -> Any:
+        """A component of a provider: what it is made of is registered by the provider."""
+        urn_ = self._checked(request)
+        reference = await self._provider(request, request.type)
+        plugin = await self._deployment.providers.serving(reference)
+        inputs = await assets.settle(wire.decode(request.object), self._folder, where=urn_)
+        self._deployment.execution.go_on()
+        return await remote.construct(
+            request, inputs, plugin, self._surroundings(), lambda bare: self.RegisterResource(bare, context)
+        )
+
+    async def Call(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
+        try:
+            self._refuse_unknown(request, request.tok)
+            own = self._goals.get(remote.self_of(request))
+            reference = remote.provider_of_method(request) or request.provider or (own.provider if own else "")
+            if not reference:
+                package = urn.package_of(request.tok)
+                reference = await self._deployment.default_provider(package, request.version)
+            plugin = await self._deployment.providers.serving(reference)
+            return await remote.call(request, plugin, self._surroundings())
+        except EngineError as error:
+            self._deployment.execution.fail(error)
+            await self._abort(context, error)
+
     async def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
         try:
             urn_ = urn.make(self._stack, self._project, request.parent, request.type, request.name)
-            present = {d.name for d, _ in request.ListFields()}
-            for field in ("packageRef", "pluginDownloadURL"):
-                if field in present:
-                    self._refuse(_REFUSED[field], urn_)
+            self._refuse_unknown(request, urn_)
             needs: set[str] = set()
             inputs: Any = wire.lower(wire.decode(request.properties), needs, where=urn_)
             wanted = Resource(
                 urn=urn_, type=request.type, custom=True, external=True, id=request.id or wire.UNKNOWN, inputs=inputs,
                 parent=request.parent, dependencies=tuple(sorted({*request.dependencies, *needs})),
-                provider=request.provider or await self._provider(request.parent, request.type, request.version),
+                provider=await self._provider(request, request.type),
                 additional_secret_outputs=tuple(request.additionalSecretOutputs),
             )  # fmt: skip
             found = await self._deployment.read(wanted)
@@ -152,6 +179,7 @@ class Monitor:
     async def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's name
         try:
             outputs: Any = wire.lower(wire.decode(request.outputs), set(), where=request.urn)
+            outputs = await assets.settle(outputs, self._folder, where=request.urn)
             await self._deployment.register_outputs(request.urn, outputs)
         except EngineError as error:
             self._deployment.execution.fail(error)
@@ -215,22 +243,19 @@ class Monitor:
 
     async def _wanted(self, request: Any) -> Registration:
         """The registration a request asks for, with its inputs lowered and its provider found."""
-        parent = request.parent
-        urn_ = urn.make(self._stack, self._project, parent, request.type, request.name)
-        present = {d.name for d, value in request.ListFields() if not hasattr(value, "ByteSize") or value.ByteSize()}
-        for field, words in _REFUSED.items():
-            if field in present:
-                self._refuse(words, urn_)
+        urn_ = self._checked(request)
+        above = self._goals.get(request.parent)
         inputs: wire.Props = {}
         needs: dict[str, set[str]] = {k: set(deps.urns) for k, deps in request.propertyDependencies.items()}
         for key, value in wire.decode(request.object).items():
             inputs[key] = wire.lower(value, needs.setdefault(key, set()), where=urn_)
+        inputs = await assets.settle(inputs, self._folder, where=urn_)
         dependencies = {*request.dependencies, *(u for found in needs.values() for u in found)}
         provider = ""
         if urn.is_provider(request.type):
             inputs = with_version(inputs, request.version)
         elif request.custom:
-            provider = request.provider or await self._provider(parent, request.type, request.version)
+            provider = await self._provider(request, request.type)
         times = request.customTimeouts
         named = {name: getattr(times, name) for name in ("create", "update", "delete", "read")}
         return Registration(
@@ -238,25 +263,50 @@ class Monitor:
             type=request.type,
             custom=request.custom,
             inputs=inputs,
-            parent=parent,
+            parent=request.parent,
             provider=provider,
             dependencies=tuple(sorted(dependencies)),
             property_dependencies={k: tuple(sorted(v)) for k, v in needs.items()},
-            protect=request.protect,
-            retain_on_delete=request.retainOnDelete,
+            protect=request.protect if request.HasField("protect") or above is None else above.protect,
+            retain_on_delete=(
+                request.retainOnDelete
+                if request.HasField("retainOnDelete") or above is None
+                else above.retain_on_delete
+            ),
             delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
             ignore_changes=tuple(request.ignoreChanges),
             replace_on_changes=tuple(request.replaceOnChanges),
             additional_secret_outputs=tuple(request.additionalSecretOutputs),
             custom_timeouts={name: seconds(text) for name, text in named.items() if text},
             aliases=(*map(_alias, request.aliases), *(Alias(urn=text) for text in request.aliasURNs)),
-            deleted_with=request.deletedWith,
+            deleted_with=request.deletedWith or (above.deleted_with if above else ""),
             import_id=request.importId,
         )
 
-    async def _provider(self, parent: str, type_: str, version: str) -> str:
+    def _checked(self, request: Any) -> str:
+        """The URN of a registration that asks for nothing that this engine does not do."""
+        urn_ = urn.make(self._stack, self._project, request.parent, request.type, request.name)
+        self._refuse_unknown(request, urn_)
+        return urn_
+
+    def _refuse_unknown(self, request: Any, where: str) -> None:
+        present = {d.name for d, value in request.ListFields() if not hasattr(value, "ByteSize") or value.ByteSize()}
+        for field, words in _REFUSED.items():
+            if field in present:
+                self._refuse(words, where)
+
+    def _surroundings(self) -> remote.Surroundings:
+        options, preview = self._deployment.options, self._deployment.preview
+        return remote.Surroundings(
+            self._project, self._stack, self._config, self._secret_keys, preview, options.parallel, self.address
+        )
+
+    async def _provider(self, request: Any, type_: str) -> str:
+        """The provider that serves a request: its own, its parents', or the default one."""
         package = urn.package_of(type_)
-        return self._inherited(parent, package) or await self._deployment.default_provider(package, version)
+        own: Mapping[str, str] = getattr(request, "providers", {})
+        found = request.provider or own.get(package, "") or self._inherited(request.parent, package)
+        return found or await self._deployment.default_provider(package, request.version)
 
     def _inherited(self, parent: str, package: str) -> str:
         found = (self._providers.get(urn_, {}).get(package, "") for urn_ in self._above(parent))
@@ -291,11 +341,11 @@ def _alias(message: Any) -> Alias:
     )  # fmt: skip
 
 
-async def serve(servicer: Monitor) -> tuple[Any, str]:
-    """Start the server; returns it and its address."""
+async def serve(servicer: Monitor) -> Any:
+    """Start the server; its address is the servicer's."""
     server = grpc.aio.server(options=CHANNEL_OPTIONS)
     resource_pb2_grpc.add_ResourceMonitorServicer_to_server(servicer, server)
     engine_pb2_grpc.add_EngineServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
-    return server, f"127.0.0.1:{port}"
+    return server

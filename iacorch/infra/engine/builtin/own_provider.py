@@ -71,5 +71,11 @@ class OwnProvider:
     async def invoke(self, token: str, arguments: Props, *, preview: bool) -> tuple[Props, Sequence[Any]]:
         raise Unsupported(f"the function {token}")
 
+    async def construct(self, request: Any, inputs: Props) -> Any:
+        self._refuse(request.type)
+
+    async def call(self, request: Any, arguments: Props) -> Any:
+        raise Unsupported(f"the method {request.tok}")
+
     def _refuse(self, urn_: str) -> NoReturn:
         raise Unsupported("resources of the package pulumi other than stack references", where=urn_)

@@ -16,7 +16,7 @@ import grpc.aio
 import orjson
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
-from iacorch.infra.engine.builtin import child, urn, wire
+from iacorch.infra.engine.builtin import assets, child, urn, wire
 from iacorch.infra.engine.builtin.steps import Diff, compare, show
 from iacorch.infra.engine.builtin.wire import Props
 from iacorch.infra.engine.contract import Change
@@ -50,12 +50,14 @@ class Read:
 class Plugin:
     """One running provider plugin, configured or not."""
 
-    def __init__(self, package: str, process: child.Child, channel: Any) -> None:
+    def __init__(self, package: str, process: child.Child, channel: Any, folder: Path) -> None:
+        """`folder`: where the process runs, so what relative paths in its answers are meant from."""
         self.package = package
+        self._folder = folder
         self._process = process
         self._channel = channel
         self._stub = provider_pb2_grpc.ResourceProviderStub(channel)
-        self._secrets = self._references = self._preview = False
+        self._secrets = self._references = self._preview = self._outputs = False
         self.configured = False
 
     async def handshake(self, engine_address: str, root: Path, program: Path) -> None:
@@ -77,7 +79,7 @@ class Plugin:
             urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_), olds=wire.encode(old), news=wire.encode(new)
         )
         answer = await self._call("CheckConfig", request, urn_, optional=True)
-        return new if answer is None else self._checked(answer, urn_, new)
+        return new if answer is None else await self._checked(answer, urn_, new)
 
     async def diff_config(self, urn_: str, id_: str, old: Props, outputs: Props, new: Props) -> Diff:
         request = provider_pb2.DiffRequest(
@@ -102,7 +104,7 @@ class Plugin:
         )  # fmt: skip
         answer = await self._call("Configure", request, urn_)
         self._secrets, self._references = answer.acceptSecrets, answer.acceptResources
-        self._preview = answer.supportsPreview
+        self._preview, self._outputs = answer.supportsPreview, answer.acceptOutputs
         self.configured = True
 
     async def check(self, urn_: str, old: Props, new: Props, seed: bytes) -> Props:
@@ -113,7 +115,7 @@ class Plugin:
             urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
             olds=self._out(old), news=self._out(new), randomSeed=seed,
         )  # fmt: skip
-        return self._checked(await self._call("Check", request, urn_), urn_, new)
+        return await self._checked(await self._call("Check", request, urn_), urn_, new)
 
     async def diff(
         self, urn_: str, id_: str, *, old: Props, outputs: Props, new: Props, ignore: Sequence[str] = ()
@@ -136,7 +138,7 @@ class Plugin:
         answer = await self._call("Create", request, urn_, seconds=_patience(timeout))
         if not answer.id and not preview:
             raise ResourceFailed(f"the provider {self.package} created it and gave no ID", urn=urn_)
-        return answer.id, self._in(answer.properties, inputs)
+        return answer.id, await self._in(answer.properties, inputs)
 
     async def update(
         self, urn_: str, id_: str, *, old: Props, outputs: Props, new: Props, ignore: Sequence[str], timeout: float,
@@ -150,7 +152,7 @@ class Plugin:
             preview=preview,
         )  # fmt: skip
         answer = await self._call("Update", request, urn_, seconds=_patience(timeout))
-        return self._in(answer.properties, new)
+        return await self._in(answer.properties, new)
 
     async def delete(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float) -> None:
         request = provider_pb2.DeleteRequest(
@@ -170,12 +172,22 @@ class Plugin:
         )  # fmt: skip
         answer = await self._call("Read", request, urn_, seconds=timeout or limits.ENGINE_PLUGIN_CALL_SECONDS)
         found = wire.decode(answer.inputs) if answer.HasField("inputs") else inputs
-        return Read(answer.id, wire.keep_secret(found, inputs), self._in(answer.properties, outputs))
+        return Read(answer.id, wire.keep_secret(found, inputs), await self._in(answer.properties, outputs))
 
     async def invoke(self, token: str, arguments: Props, *, preview: bool) -> tuple[Props, Sequence[Any]]:
         request = provider_pb2.InvokeRequest(tok=token, args=self._out(arguments), preview=preview)
         answer = await self._call("Invoke", request, token)
         return wire.decode(getattr(answer, "return")), answer.failures
+
+    async def construct(self, request: Any, inputs: Props) -> Any:
+        """Have it construct a component; it may take as long as all the resources in it."""
+        request.inputs.CopyFrom(self._deep(inputs))
+        return await self._call("Construct", request, request.type, seconds=None)
+
+    async def call(self, request: Any, arguments: Props) -> Any:
+        """Call a method of a resource."""
+        request.args.CopyFrom(self._deep(arguments))
+        return await self._call("Call", request, request.tok, seconds=None)
 
     async def close(self) -> None:
         await self._channel.close()
@@ -185,19 +197,23 @@ class Plugin:
         value: Any = props if self._secrets else wire.reveal(props)
         return wire.encode(value if self._references else wire.without_references(value))
 
-    def _in(self, struct: Any, given: Props) -> Props:
-        outputs = wire.decode(struct)
+    def _deep(self, props: Props) -> Any:
+        """Like `_out`, with the output values of a program left in place for a provider that knows them."""
+        return self._out(props if self._outputs else wire.lower(props, set()))
+
+    async def _in(self, struct: Any, given: Props) -> Props:
+        outputs = await assets.settle(wire.decode(struct), self._folder)
         return outputs if self._secrets else wire.keep_secret(outputs, given)
 
-    def _checked(self, answer: Any, urn_: str, given: Props) -> Props:
+    async def _checked(self, answer: Any, urn_: str, given: Props) -> Props:
         if answer.failures:
             lines = [f"{f.property}: {f.reason}" if f.property else f.reason for f in answer.failures]
             raise ResourceFailed("its inputs were refused: " + "; ".join(lines), urn=urn_)
-        inputs = wire.decode(answer.inputs)
+        inputs = await assets.settle(wire.decode(answer.inputs), self._folder, where=urn_)
         return inputs if self._secrets else wire.keep_secret(inputs, given)
 
     async def _call(
-        self, method: str, request: Any, urn_: str, *, seconds: float = limits.ENGINE_PLUGIN_CALL_SECONDS,
+        self, method: str, request: Any, urn_: str, *, seconds: float | None = limits.ENGINE_PLUGIN_CALL_SECONDS,
         optional: bool = False,
     ) -> Any:  # fmt: skip
         try:

@@ -86,11 +86,12 @@ class Run:
         started, result = self._setting.clock.now(), "failed"
         deployment, ref = self.deployment, self._opened.ref
         servicer = monitor.Monitor(
-            deployment, stack=ref.stack, project=self._opened.project.name, config=self._config,
-            secret_keys=self._secret_keys, on_error_log=self._errors.append,
+            deployment, stack=ref.stack, project=self._opened.project.name, folder=self._opened.project.main,
+            config=self._config, secret_keys=self._secret_keys, on_error_log=self._errors.append,
         )  # fmt: skip
         # Providers log through the same server as programs register, so it is there also without a program.
-        server, self._host.engine_address = await monitor.serve(servicer)
+        server = await monitor.serve(servicer)
+        self._host.engine_address = servicer.address
         for resource in self._opened.snapshot.resources:
             package = urn.package_of(resource.type)
             if resource.is_provider and not resource.delete and package != PACKAGE:

@@ -119,7 +119,7 @@ def lower(value: Any, dependencies: set[str], *, where: str = "") -> Any:
             dependencies.add(str(value.get("urn", "")))
             return value
         case _ if value[SIGNATURE] in (ASSET, ARCHIVE):
-            raise Unsupported("assets and archives", where=where)
+            return value
         case other:
             raise Unsupported(f"property values with signature {other}", where=where)
 
