@@ -12,6 +12,7 @@ from iacorch.client.contract import Client
 from iacorch.client.informers import Informers
 from iacorch.client.recorder import Recorder
 from iacorch.controllers.deployment.controller import DeploymentController
+from iacorch.controllers.driftpolicy.controller import DriftPolicyController
 from iacorch.controllers.endpointslice.controller import EndpointSliceController
 from iacorch.controllers.garbage.controller import GarbageController
 from iacorch.controllers.namespace.controller import NamespaceController
@@ -43,6 +44,7 @@ class Controllers:
             PodGarbageController(informers, client),
             PodRangeController(informers),
             GarbageController(informers, client),
+            DriftPolicyController(informers, clock=clock),
             self._node,
         )
         self._runners = {

@@ -16,8 +16,9 @@ from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.drift.compare import matches as path_matches
 from iacorch.drift.model import Action, Field, Layer, Observation, Verdict
-from iacorch.drift.windows import Schedule, Window
+from iacorch.drift.windows import Window
 from iacorch.errors import ConfigError
+from iacorch.kit.schedule import Schedule
 
 Replacement = Literal["never", "approved", "window"]
 

@@ -313,6 +313,8 @@ DRIFT_PROBE_SECONDS: Final = 30.0
 DRIFT_WATCH_SECONDS: Final = 1.0
 """How often containers are looked at while watching: a drift is told within two of these."""
 DRIFT_TICK_SECONDS: Final = 5.0
+DRIFT_OVERDUE_SECONDS: Final = 300.0
+"""A check that is due may take this long to be made and written down before it is called overdue."""
 """How often schedules are asked whether something is due."""
 CERTIFICATE_LEFT_SECONDS: Final = 7 * 86_400.0
 """A certificate that ends sooner than this should have been renewed."""

@@ -14,9 +14,10 @@ from iacorch.drift.loop import due, noted
 from iacorch.drift.memory import Approval, Memory, Tries, after_check, approve
 from iacorch.drift.model import Action, Field, Key, Layer, Observation, Place, Verdict, unknown
 from iacorch.drift.policy import Policies, Policy, Rule, policies_of
-from iacorch.drift.windows import Schedule, Window
+from iacorch.drift.windows import Window
 from iacorch.errors import ConfigError
 from iacorch.kit import limits
+from iacorch.kit.schedule import Schedule
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 KEY = Key(Layer.MACHINE, "prod", "aws:ec2/instance:Instance", "web")

@@ -16,9 +16,10 @@ from iacorch.drift.fake.world import World
 from iacorch.drift.memory import Memory, from_json, to_json
 from iacorch.drift.model import Action, Key, Verdict
 from iacorch.drift.policy import Policies, Policy, Rule, always
-from iacorch.drift.windows import Schedule, Window
+from iacorch.drift.windows import Window
 from iacorch.kit import limits
 from iacorch.kit.clock import LoopClock
+from iacorch.kit.schedule import Schedule
 from iacorch.kit.virtual import run_virtual
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from iacorch.drift.windows import Schedule, Window, is_open, next_open
+from iacorch.drift.windows import Window, is_open, next_open
 from iacorch.errors import ConfigError
+from iacorch.kit.schedule import Schedule
 
 BERLIN = "Europe/Berlin"
 

@@ -1,4 +1,4 @@
-"""DriftPolicy. Whether a schedule is one that cron knows is asked where cron is read (`iacorch.drift.schedule`)."""
+"""DriftPolicy."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.api.validate.problems import Problems
+from iacorch.errors import ConfigError
+from iacorch.kit.schedule import Schedule
 
 ACTIONS: Final = ("ignore", "observe", "propose", "correct", "adopt")
 LAYERS: Final = ("machine", "node", "workload")
 VERDICTS: Final = ("drifted", "missing", "unexpected", "unknown")
 REPLACEMENTS: Final = ("never", "approved", "window")
-_CRON_FIELDS: Final = (5, 6)
 _WINDOW_MAX_SECONDS: Final = 7 * 86_400
 
 
@@ -45,8 +46,11 @@ def _each(problems: Problems, path: str, values: Any, supported: tuple[str, ...]
 
 def _schedule(problems: Problems, path: str, of: Mapping[str, Any]) -> None:
     schedule, zone = of.get("schedule"), of.get("timeZone")
-    if schedule and len(schedule.split()) not in _CRON_FIELDS:
-        problems.invalid(f"{path}.schedule", schedule, "must be five fields: minute, hour, day, month, day of the week")
+    if schedule:
+        try:
+            Schedule(schedule)
+        except ConfigError as error:
+            problems.invalid(f"{path}.schedule", schedule, f"{error.message}: {error.hint}")
     if zone:
         try:
             ZoneInfo(zone)

@@ -1,0 +1,1 @@
+"""DriftPolicy: whether anybody looks when a check is due. `plan` decides, `controller` is the edge."""
