@@ -124,6 +124,8 @@ NODE_SUSPECT_SECONDS: Final = 5.0
 """Two renewals were missed. Counted to tell a dead node from our own deafness."""
 FLEET_SILENT_FRACTION: Final = 0.55
 """When more of the fleet than this is suspect at once, the fault is taken to be on our side: nothing is moved."""
+NODE_RETURN_SECONDS: Final = 6.0
+"""How much later than the first of a silent fleet a living node may be heard: a renewal hung, then comes the next."""
 LISTENING_TICK_SECONDS: Final = 0.5
 LISTENING_PAUSE_SECONDS: Final = 2.0
 """A tick that is later than this means that the control plane was paused: every node gets its whole patience again."""

@@ -103,8 +103,18 @@ def test_a_node_lost_long_ago_does_not_hold_the_next_one() -> None:
 def test_those_that_were_held_are_lost_once_the_others_are_heard_again() -> None:
     listener = Listener()
     listener.pass_time(20.0, silent="abc")
+    listener.pass_time(5.0, silent="a")
+    assert listener.lost == [], "its renewal may come a little later than the others'"
     listener.pass_time(4.0, silent="a")
     assert listener.lost == ["a"]
+
+
+def test_nobody_is_lost_while_a_fleet_comes_back_one_by_one() -> None:
+    listener = Listener()
+    listener.pass_time(20.0, silent="abc")
+    for silent in ("bc", "c", ""):
+        listener.pass_time(2.0, silent=silent)
+        assert listener.lost == []
 
 
 def test_a_node_that_left_is_forgotten() -> None:

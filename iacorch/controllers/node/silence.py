@@ -12,7 +12,9 @@ nodes are then `HELD`, and nothing is moved.
     LOST     the patience                  few others are suspect           tainted, its pods are replaced
     HELD     the patience                  too many went silent at once     Ready=Unknown, nothing is moved
 
-A node that is LOST stays it until it is heard again; a HELD one becomes LOST when the others are heard again.
+A node that is LOST stays it until it is heard again; a HELD one becomes LOST when the others are heard again and it is
+not, for as long as a renewal may take: what kept us from hearing any (a full disk here, a cut network) ends for all at
+once, and their renewals come one after the other.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class Patience:
     silent_fraction: float = limits.FLEET_SILENT_FRACTION
     tick_seconds: float = limits.LISTENING_TICK_SECONDS
     pause_seconds: float = limits.LISTENING_PAUSE_SECONDS
+    return_seconds: float = limits.NODE_RETURN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Silence:
         self._ticked: float | None = None
         self._heard: dict[str, float] = {}
         self._lost: set[str] = set()
+        self._was_deaf = False
 
     def heard(self, node: str) -> None:
         """Its lease was renewed."""
@@ -105,6 +109,11 @@ class Silence:
         standing = [node for node in fleet if node not in self._lost]
         suspect = [node for node in standing if silent[node] > self._patience.suspect_seconds]
         deaf = len(suspect) > self._patience.silent_fraction * len(standing)
+        if self._was_deaf and not deaf:
+            for node in suspect:
+                silent[node] = min(silent[node], self._patience.lost_seconds - self._patience.return_seconds)
+                self._heard[node] = self._listened - silent[node]
+        self._was_deaf = deaf
         verdicts: dict[str, Verdict] = {}
         for node in fleet:
             if node in self._lost:
