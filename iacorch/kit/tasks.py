@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from iacorch.errors import IacorchError
 from iacorch.kit.clock import Clock
 
 T = TypeVar("T")
@@ -92,6 +93,9 @@ async def failure_of(work: Awaitable[None], *, name: str) -> Exception | None:
     """Await `work`; an unexpected error is logged and answered, so that it ends this work and not the group."""
     try:
         await work
+    except IacorchError as error:  # it says itself what it is about
+        log.warning("an error ended one piece of work", work=name, error=error.message)
+        return error
     except Exception as error:
         log.warning("an unexpected error ended one piece of work", work=name, error=repr(error), exc_info=error)
         return error
@@ -112,6 +116,8 @@ async def keep_running(
         began = clock.monotonic()
         try:
             await work()
+        except IacorchError as error:  # expected: one line says it all
+            log.warning("restarting after an error", task=name, pause_seconds=pause, error=error.message)
         except Exception as error:
             log.warning("restarting after an error", task=name, pause_seconds=pause, error=repr(error), exc_info=error)
         if clock.monotonic() - began > max_seconds:

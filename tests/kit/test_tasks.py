@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
+from iacorch.errors import RuntimeFailed
 from iacorch.kit.clock import SystemClock
-from iacorch.kit.tasks import Tasks, keep_running
+from iacorch.kit.tasks import Tasks, failure_of, keep_running
 
 
 async def forever() -> None:
@@ -94,6 +96,21 @@ async def test_a_cancelled_owner_waits_for_its_children_to_end() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+async def test_an_error_that_was_foreseen_is_one_line_of_the_log() -> None:
+    foreseen = RuntimeFailed("Docker does not answer", operation="list", subject="containers")
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    with capture_logs() as logs:
+        assert await failure_of(fail(foreseen), name="w") is foreseen
+        await failure_of(fail(ValueError("a mistake")), name="w")
+    assert [("exc_info" in line, line["error"]) for line in logs] == [
+        (False, "Docker does not answer"),
+        (True, "ValueError('a mistake')"),
+    ]
 
 
 async def test_keep_running_starts_again_after_an_error() -> None:
