@@ -18,6 +18,8 @@ _REFERENCE: Final = re.compile(
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,})?"
 )
 
+_IMAGE_REASONS: Final = frozenset({"ErrImageNeverPull", "InvalidImageName"})
+
 
 class ImageTrouble(RuntimeFailed):
     """`reason` is what `state.waiting.reason` says."""
@@ -25,6 +27,13 @@ class ImageTrouble(RuntimeFailed):
     def __init__(self, reason: str, message: str, *, subject: str) -> None:
         super().__init__(message, operation="get the image", subject=subject)
         self.reason = reason
+
+
+def event_words(reason: str, message: str) -> str:
+    """What an Event says of a container that could not be made: as Kubernetes does, not quite what its status says."""
+    if reason == "ErrImagePull":
+        return f"{message[:1].upper()}{message[1:]}"
+    return message if reason in _IMAGE_REASONS else f"Error: {message}"
 
 
 def policy_of(reference: str, policy: str | None) -> str:

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from iacorch.agent.pods import Pods
 from iacorch.agent.runtime.contract import ContainerState, LogOptions, Runtime
 from iacorch.api import objects
 from iacorch.errors import BadRequest, NotFound
 from iacorch.kit.clock import Clock, parse_rfc3339
+
+_PULLING: Final = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
 
 
 class Logs:
@@ -40,7 +45,7 @@ class Logs:
             return state
         if previous:
             raise BadRequest(f'previous terminated container "{name}" in pod "{pod_name}" not found')
-        raise BadRequest(f'container "{name}" in pod "{pod_name}" is waiting to start: {_waiting(worker.pod, name)}')
+        raise BadRequest(f'container "{name}" in pod "{pod_name}" is waiting to start: {why_waiting(worker.pod, name)}')
 
 
 def options(params: Mapping[str, Any], *, now: datetime) -> LogOptions:
@@ -63,11 +68,13 @@ def options(params: Mapping[str, Any], *, now: datetime) -> LogOptions:
     )
 
 
-def _waiting(pod: Mapping[str, Any], name: str) -> str:
+def why_waiting(pod: Mapping[str, Any], name: str) -> str:
+    """Why a container has no log yet, as Kubernetes says it."""
     status = objects.status(pod)
     for entry in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         if entry.get("name") == name:
-            return str((entry.get("state") or {}).get("waiting", {}).get("reason") or "ContainerCreating")
+            reason = str((entry.get("state") or {}).get("waiting", {}).get("reason") or "ContainerCreating")
+            return _PULLING.get(reason, reason)
     return "ContainerCreating"
 
 

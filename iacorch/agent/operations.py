@@ -132,7 +132,10 @@ class Operations:
             self._known.setbacks.pop(name, None)
             return
         pause = self._known.set_back(name, reason, message, now=self._node.clock.now(), pauses=(start, top))
-        self._event(reason if name == SANDBOX else "Failed", message, warning=True)
+        if name == SANDBOX:
+            self._event(reason, message, warning=True)
+        else:
+            self._event("Failed", images.event_words(reason, message), warning=True)
         log.info(
             "a pod was set back",
             pod=objects.key(self._known.pod),

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from iacorch.agent.observed import MAYBE_ATTACHED, Place, View
 from iacorch.agent.runtime.contract import SANDBOX, ContainerState, Phase
+from iacorch.api import objects
 from iacorch.api.objects import set_condition
 from iacorch.api.qos import qos_class
 from iacorch.kit.clock import rfc3339
@@ -85,7 +86,7 @@ def _container_status(view: View, place: Place, container: dict[str, Any]) -> di
     if latest is None and view.is_ending and before:
         return _lost(before, view.now)
     lost = latest is None and bool(before.get("containerID"))
-    state = _state(view, place, name, latest)
+    state = _state(view, place, container, latest)
     last = _last_state(view, attempts, before, shows_end="terminated" in state)
     status: dict[str, Any] = {
         "name": name,
@@ -108,15 +109,17 @@ def _container_status(view: View, place: Place, container: dict[str, Any]) -> di
     return status
 
 
-def _state(view: View, place: Place, name: str, latest: ContainerState | None) -> dict[str, Any]:
+def _state(view: View, place: Place, container: dict[str, Any], latest: ContainerState | None) -> dict[str, Any]:
+    name = container["name"]
     if latest is not None and latest.is_running:
         return {"running": {"startedAt": rfc3339(latest.started_at or view.now)}}
     setback = view.observed.setbacks.get(name)
     if setback is not None:
-        reason = setback.reason
-        if view.now >= setback.at + timedelta(seconds=_FRESH_SECONDS):
-            reason = _LATER_WORDS.get(reason, reason)
-        return {"waiting": {"reason": reason, "message": setback.message}}
+        reason, message = setback.reason, setback.message
+        if reason in _LATER_WORDS and view.now >= setback.at + timedelta(seconds=_FRESH_SECONDS):
+            message = f'Back-off pulling image "{container.get("image", "")}": {reason}: {message}'
+            reason = _LATER_WORDS[reason]
+        return {"waiting": {"reason": reason, "message": message}}
     if latest is not None and latest.phase is Phase.EXITED:
         restart = view.restart(name)
         done = place is Place.INIT and latest.exit_code == 0
@@ -192,13 +195,17 @@ def _duration(seconds: float) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
-def new_backoffs(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """The messages of containers that began to wait for another attempt."""
+def new_backoffs(pod: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """What Events say of containers that began to wait for another attempt."""
     for section in ("initContainerStatuses", "containerStatuses"):
         waited = {entry["name"] for entry in before.get(section) or () if _backoff(entry)}
         for entry in after.get(section) or ():
-            if entry["name"] not in waited and (message := _backoff(entry)):
-                yield message
+            if entry["name"] not in waited and (reason := _backoff(entry)):
+                if reason == "ImagePullBackOff":
+                    yield f'Back-off pulling image "{entry.get("image", "")}"'
+                else:
+                    whose = f"{objects.name(pod)}_{objects.namespace(pod)}({objects.uid(pod)})"
+                    yield f"Back-off restarting failed container {entry['name']} in pod {whose}"
 
 
 def own_truth(status: Mapping[str, Any]) -> tuple[object, ...]:
@@ -209,7 +216,8 @@ def own_truth(status: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _backoff(entry: Mapping[str, Any]) -> str:
     waiting = (entry.get("state") or {}).get("waiting") or {}
-    return str(waiting.get("message", "")) if str(waiting.get("reason", "")).endswith("BackOff") else ""
+    reason = str(waiting.get("reason", ""))
+    return reason if reason.endswith("BackOff") else ""
 
 
 # The pod

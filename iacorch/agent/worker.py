@@ -190,7 +190,7 @@ class Worker:
         if status == before and (known.status is not None or status == objects.status(known.pod)):
             known.status = status
             return
-        for message in new_backoffs(before, status):
+        for message in new_backoffs(known.pod, before, status):
             self._warn("BackOff", message)
         known.status = status
         self.node.journal.put({**known.pod, "status": status})

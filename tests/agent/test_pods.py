@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from iacorch.agent.runtime.contract import ContainerSpec, Phase
+from iacorch.api import objects
 from iacorch.api.catalogue import CONFIG_MAP, EVENT, POD
 from iacorch.client.contract import PatchType
 from iacorch.kit.clock import parse_rfc3339
@@ -56,7 +57,7 @@ def test_a_crashed_container_runs_again_at_once_and_then_waits() -> None:
             assert "back-off 10s restarting failed container=app" in message
             began = world.clock.now()
             told = [e["message"] for e in (await world.admin.list(EVENT, "default")).items if e["reason"] == "BackOff"]
-            assert told == [message]
+            assert told == [f"Back-off restarting failed container app in pod web_default({objects.uid(pod)})"]
             pod = await world.until(lambda p: restarts(p) == 2 and is_ready(p))
             assert timedelta(seconds=9) < world.clock.now() - began < timedelta(seconds=11)
 
@@ -141,6 +142,10 @@ def test_an_image_that_is_nowhere_is_said_and_tried_again() -> None:
             assert "registry.example/new:2" in container_status(pod)["state"]["waiting"]["message"]
             assert pod["status"]["phase"] == "Pending"
             await world.until(lambda p: waiting_reason(p) == "ImagePullBackOff")
+            events = (await world.admin.list(EVENT, "default")).items
+            said = {e["reason"]: e["message"] for e in events if e["reason"] in ("Failed", "BackOff")}
+            assert said["Failed"].startswith('Failed to pull image "registry.example/new:2": ')
+            assert said["BackOff"] == 'Back-off pulling image "registry.example/new:2"'
             world.runtime.add_to_registry("registry.example/new:2")
             await world.until(is_ready, seconds=60)
 
@@ -166,6 +171,10 @@ def test_a_missing_config_map_is_named_and_waited_for() -> None:
             await world.create(containers=[app(envFrom=[reference])])
             pod = await world.until(lambda p: waiting_reason(p) == "CreateContainerConfigError")
             assert container_status(pod)["state"]["waiting"]["message"] == 'configmap "settings" not found'
+            events = (await world.admin.list(EVENT, "default")).items
+            assert [e["message"] for e in events if e["reason"] == "Failed"] == [
+                'Error: configmap "settings" not found'
+            ]
             settings = {"metadata": {"name": "settings", "namespace": "default"}, "data": {"COLOR": "blue"}}
             await world.admin.create(CONFIG_MAP, settings)
             await world.until(is_ready, seconds=15)

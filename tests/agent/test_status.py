@@ -63,7 +63,12 @@ def test_the_phase(given: Object, observed: Observed, phase: str) -> None:
         pytest.param(
             pod(),
             seen(setbacks={"app": replace(PULL, at=ago(5))}),
-            {"waiting": {"reason": "ImagePullBackOff", "message": PULL.message}},
+            {
+                "waiting": {
+                    "reason": "ImagePullBackOff",
+                    "message": f'Back-off pulling image "app:1": ErrImagePull: {PULL.message}',
+                }
+            },
             id="a pull that failed a while ago",
         ),
         pytest.param(pod(), seen(running()), {"running": {"startedAt": "2026-01-01T11:59:00Z"}}, id="running"),
