@@ -12,10 +12,10 @@ controller), and taints and labels that people set later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
@@ -38,7 +38,28 @@ WELL: Final = Health()
 _PODS: Final = 110
 _RESERVED_MEMORY_BYTES: Final = 100 * 1024 * 1024
 _KUBERNETES: Final = "v1.37.0"
+
+
+class _Told(NamedTuple):
+    """A condition whose changes are news: the reason when all is well and when not, what well is, what goes before."""
+
+    good: str
+    bad: str
+    well: str
+    at_first: str
+
+
+_TOLD: Final = {
+    "Ready": _Told("NodeReady", "NodeNotReady", "True", "Unknown"),
+    "DiskPressure": _Told("NodeHasNoDiskPressure", "NodeHasDiskPressure", "False", "False"),
+}
 log = structlog.get_logger(__name__)
+
+
+class Tell(Protocol):
+    """Whoever makes Events of what happened to the node."""
+
+    def __call__(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +149,22 @@ def node_status(
     }
 
 
+def news(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """What Events say of conditions that changed: (reason, message, whether it is a warning)."""
+    was = {entry["type"]: entry.get("status") for entry in before.get("conditions") or ()}
+    for entry in after.get("conditions") or ():
+        told = _TOLD.get(entry["type"])
+        if told is None or was.get(entry["type"], told.at_first) == entry["status"]:
+            continue
+        reason = told.good if (is_well := entry["status"] == told.well) else told.bad
+        words = f"Node {name} status is now: {reason}"
+        yield reason, words if is_well else f"{words}: {entry.get('message', '')}", not is_well
+
+
+def _nobody(about: Object, reason: str, message: str, *, warning: bool = False) -> None:
+    return None
+
+
 class NodeKeeper:
     """`run` registers, then keeps status and lease; `registered` is set once the API has the node."""
 
@@ -140,6 +177,7 @@ class NodeKeeper:
         network_state: Callable[[], NetworkState],
         health: Callable[[], Health] = lambda: WELL,
         refused: asyncio.Event | None = None,
+        tell: Tell = _nobody,
     ) -> None:
         self.registered = asyncio.Event()
         self.refused = refused or asyncio.Event()
@@ -148,6 +186,7 @@ class NodeKeeper:
         self._network_state, self._health = network_state, health
         self._informer = Informer(client, NODE, field_selector=f"metadata.name={machine.name}", clock=clock)
         self._uid = ""
+        self._tell, self._told_at = tell, ""
 
     async def run(self) -> None:
         await self._register()
@@ -208,16 +247,31 @@ class NodeKeeper:
             await self._client.patch(
                 NODE, "", self._machine.name, patch, patch_type=PatchType.STRATEGIC, subresource="status"
             )
+            self._say(node, before, status)
+
+    def _say(self, node: Object, before: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Once for each version of the node: the informer may show an old one for a while."""
+        if self._told_at == (version := objects.resource_version(node)):
+            return
+        self._told_at = version
+        for reason, message, is_bad in news(self._machine.name, before, status):
+            self._tell({**node, "apiVersion": NODE.api_version, "kind": NODE.kind}, reason, message, warning=is_bad)
 
     async def _keep_lease(self) -> None:
+        """After a silence the status is said at once: the informer may still wait before it looks again."""
+        was_away = False
         while True:
             try:
                 async with asyncio.timeout(limits.LEASE_CALL_SECONDS):
                     await self._renew()
+                    if was_away:
+                        await self._write_status(await self._client.get(NODE, "", self._machine.name))
+                    was_away = False
             except Unauthorized as error:
                 log.warning("the server refuses this node's certificate", error=error.message)
                 self.refused.set()
             except (ApiError, TimeoutError) as error:
+                was_away = True
                 log.info("the lease was not renewed", error=str(error) or "no answer in time")
             await self._clock.sleep(limits.LEASE_RENEW_SECONDS)
 

@@ -45,7 +45,10 @@ class Reporter:
         self._queue.add(uid)
 
     def event(self, pod: Object, reason: str, message: str, *, warning: bool = False) -> None:
-        about = {"apiVersion": "v1", "kind": "Pod", **pod}
+        self.event_about({"apiVersion": "v1", "kind": "Pod", **pod}, reason, message, warning=warning)
+
+    def event_about(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
+        """About any object, of which the kind is given."""
         self._recorder.record(about, WARNING if warning else NORMAL, reason, message)
 
     def forget(self, uid: str) -> None:

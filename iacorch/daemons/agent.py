@@ -209,7 +209,15 @@ async def running(
         )
         pods = Pods(node)
         health = Watching(runtime, clock, disk_trouble=lambda: node.journal.trouble)
-        keeper = NodeKeeper(client, machine, clock, network_state=network.state, health=health.health, refused=refused)
+        keeper = NodeKeeper(
+            client,
+            machine,
+            clock,
+            network_state=network.state,
+            health=health.health,
+            refused=refused,
+            tell=reporter.event_about,
+        )
         logs = Logs(pods, runtime, clock)
         tasks = await stack.enter_async_context(Tasks("agent"))
         tasks.spawn(network.run(), name="network")

@@ -18,7 +18,7 @@ from iacorch.agent.containers import Inputs, container_spec
 from iacorch.agent.environment import ConfigMissing
 from iacorch.agent.health import Health, Watching
 from iacorch.agent.journal import Journal
-from iacorch.agent.logs import options
+from iacorch.agent.logs import options, why_waiting
 from iacorch.agent.network.contract import NetworkState
 from iacorch.agent.observed import StartContainer
 from iacorch.agent.prober import SocketProber, Subject, port_number
@@ -251,6 +251,22 @@ def test_a_node_that_was_lost_is_ready_again() -> None:
     assert {c["type"]: c["status"] for c in again["conditions"]}["Ready"] == "True"
 
 
+def test_what_becomes_of_a_node_is_news_once() -> None:
+    network = NetworkState(True, "Ready", "it is")
+    first = node.node_status(MACHINE, network, {}, NOW)
+    ill = node.node_status(MACHINE, network, first, NOW, Health("Docker does not answer", "no space left"))
+    assert [reason for reason, *_ in node.news("n1", {}, first)] == ["NodeReady"]
+    assert list(node.news("n1", first, first)) == []
+    assert sorted(node.news("n1", first, ill)) == [
+        ("NodeHasDiskPressure", "Node n1 status is now: NodeHasDiskPressure: no space left", True),
+        ("NodeNotReady", "Node n1 status is now: NodeNotReady: Docker does not answer", True),
+    ]
+    assert sorted(node.news("n1", ill, first)) == [
+        ("NodeHasNoDiskPressure", "Node n1 status is now: NodeHasNoDiskPressure", False),
+        ("NodeReady", "Node n1 status is now: NodeReady", False),
+    ]
+
+
 # Tunnel
 
 
@@ -321,6 +337,20 @@ async def test_a_stream_that_fails_ends_with_its_error_and_leaves_the_others() -
             assert orjson.loads(end.payload)["error"]["code"] == 500
         streams.take(opening(12, chunks=1))
         assert (await wire.frames.get()).type is FrameType.DATA
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("ErrImagePull", "image can't be pulled"),
+        ("ImagePullBackOff", "trying and failing to pull image"),
+        ("PodInitializing", "PodInitializing"),
+        ("", "ContainerCreating"),
+    ],
+)
+def test_a_log_that_has_not_begun_says_why(reason: str, words: str) -> None:
+    status = {"containerStatuses": [{"name": "app", "state": {"waiting": {"reason": reason}}}]}
+    assert why_waiting({"status": status}, "app") == words
 
 
 def test_logs_since_before_all_time_are_all_logs() -> None:

@@ -127,6 +127,19 @@ def test_the_pods_of_a_deleted_node_are_removed() -> None:
     in_world(test)
 
 
+def test_a_node_with_a_full_disk_gets_no_pods_until_it_has_room() -> None:
+    async def test(world: World) -> None:
+        for value, wanted in (("True", {("disk-pressure", "NoSchedule")}), ("False", set())):
+            node = await world.client.get(NODE, "", "n1")
+            other = [entry for entry in objects.conditions(node) if entry["type"] != "DiskPressure"]
+            conditions = [*other, {"type": "DiskPressure", "status": value}]
+            await world.client.patch(NODE, "", "n1", {"status": {"conditions": conditions}}, subresource="status")
+            await world.idle()
+            assert await taints(world, "n1") == wanted
+
+    in_world(test)
+
+
 def test_a_cordoned_node_is_tainted_until_it_is_uncordoned() -> None:
     async def test(world: World) -> None:
         await world.client.patch(NODE, "", "n1", {"spec": {"unschedulable": True}})

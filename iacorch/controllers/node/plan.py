@@ -1,7 +1,8 @@
 """What a node's silence, and its taints, mean for the Node object and for the pods on it.
 
 In: the node, the verdict on its silence, its pods, now. Out: a `Plan`. Called by `controller.py`. Writes: Node
-condition Ready=Unknown, taints `node.kubernetes.io/{unreachable,not-ready,unschedulable}`, pod condition Ready=False on
+condition Ready=Unknown, taints `node.kubernetes.io/*` (what is true of the node, as below, and NoSchedule for
+`unschedulable` and for pressure on its disk, memory or process IDs), pod condition Ready=False on
 lost nodes; deletes pods that do not tolerate a NoExecute taint. One write for each object and pass.
 
     verdict, Ready     taints                                 pods
@@ -38,7 +39,13 @@ NOT_READY = "node.kubernetes.io/not-ready"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 LOST_REASON = "NodeStatusUnknown"
 """Of Ready=Unknown, when the node is lost and not only held; a controller that starts reads it."""
-_OURS = (UNREACHABLE, NOT_READY, UNSCHEDULABLE)
+PRESSURES = {
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+}
+"""Conditions of a node that can take no more, and their taints."""
+_OURS = (UNREACHABLE, NOT_READY, UNSCHEDULABLE, *PRESSURES.values())
 _DEFAULT_SECONDS = {
     UNREACHABLE: limits.UNREACHABLE_TOLERATION_SECONDS,
     NOT_READY: limits.NOT_READY_TOLERATION_SECONDS,
@@ -92,6 +99,7 @@ def wanted_taints(node: Object, verdict: Verdict, *, now: datetime) -> list[dict
             wanted.append((NOT_READY, "NoExecute"))
     if objects.spec(node).get("unschedulable"):
         wanted.append((UNSCHEDULABLE, "NoSchedule"))
+    wanted += [(taint, "NoSchedule") for type_, taint in PRESSURES.items() if objects.condition_is(node, type_)]
     present = objects.spec(node).get("taints") or []
     kept = [entry for entry in present if entry["key"] not in _OURS or (entry["key"], entry["effect"]) in wanted]
     there = {(entry["key"], entry["effect"]) for entry in kept}

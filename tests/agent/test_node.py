@@ -1,0 +1,48 @@
+"""The Node object and its lease, against the server's own logic."""
+
+from __future__ import annotations
+
+from iacorch.agent.network.contract import NetworkState
+from iacorch.agent.node import Machine, NodeKeeper
+from iacorch.agent.runtime.contract import RuntimeInfo
+from iacorch.api import objects
+from iacorch.api.catalogue import NODE
+from iacorch.kit import limits
+from iacorch.kit.tasks import Tasks
+from tests.agent.world import NODE as NAME
+from tests.agent.world import World, in_world
+
+MACHINE = Machine(NAME, "192.0.2.1", RuntimeInfo("docker://1", "Debian", "6.1", "amd64", 2, 4 << 30), 10 << 30)
+
+
+def test_a_node_whose_watch_is_cut_off_is_ready_again_with_its_first_lease() -> None:
+    """The informer waits before it looks again; the lease does not."""
+
+    async def story(world: World) -> None:
+        told: list[str] = []
+        keeper = NodeKeeper(
+            world.client,
+            MACHINE,
+            world.clock,
+            network_state=lambda: NetworkState(True, "Ready", "it is"),
+            tell=lambda about, reason, message, *, warning=False: told.append(reason),
+        )
+        async with Tasks("node") as tasks:
+            tasks.spawn(keeper.run())
+            await keeper.registered.wait()
+            await world.clock.sleep(5)
+            world.client.is_on = False
+            await world.clock.sleep(60)  # by now the informer waits long
+            found = await world.admin.get(NODE, "", NAME)
+            conditions = [{**c, "status": "Unknown"} if c["type"] == "Ready" else c for c in objects.conditions(found)]
+            await world.admin.patch(NODE, "", NAME, {"status": {"conditions": conditions}}, subresource="status")
+            world.client.is_on = True
+            await world.until_true(
+                lambda: world.admin.get(NODE, "", NAME),
+                lambda found: objects.condition_is(found, "Ready"),
+                seconds=limits.LEASE_RENEW_SECONDS + limits.LEASE_CALL_SECONDS,
+            )
+            await world.clock.sleep(60)
+            assert told == ["NodeReady", "NodeReady"]
+
+    in_world(story)
