@@ -14,6 +14,7 @@ from iacorch.api.objects import Object
 
 _WHEN = ("requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution")
 _POLICIES = {"nodeAffinityPolicy": "Honor", "nodeTaintsPolicy": "Ignore"}
+_LOOKED_AT = {"runtimeClassName", "securityContext", "topologySpreadConstraints", "affinity"}
 _TERMS = ("namespaceSelector", "matchLabelKeys", "mismatchLabelKeys")
 
 
@@ -29,6 +30,8 @@ def warnings(obj: Object) -> tuple[str, ...]:
 
 
 def _of(spec: Mapping[str, Any], path: str) -> Iterator[str]:
+    if not _LOOKED_AT & spec.keys():
+        return
     if spec.get("runtimeClassName"):
         yield f"{path}.runtimeClassName: there is one runtime on a node; the field is ignored"
     if (spec.get("securityContext") or {}).get("sysctls"):

@@ -16,8 +16,8 @@ def qos_class(pod_spec: Mapping[str, Any]) -> str:
     guaranteed, any_asked = True, False
     for container in containers:
         resources = container.get("resources") or {}
-        limits = _counted(resources.get("limits"))
-        requests = _counted(resources.get("requests"))
+        limits = _counted(resources.get("limits") or {})
+        requests = _counted(resources.get("requests") or {})
         any_asked = any_asked or bool(limits or requests)
         if len(limits) < len(_COUNTED) or any(requests.get(name, limits[name]) != limits[name] for name in limits):
             guaranteed = False
@@ -26,6 +26,5 @@ def qos_class(pod_spec: Mapping[str, Any]) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _counted(amounts: Mapping[str, Any] | None) -> dict[str, quantity.Quantity]:
-    found = {name: quantity.parse((amounts or {})[name]) for name in _COUNTED if name in (amounts or {})}
-    return {name: amount for name, amount in found.items() if amount}
+def _counted(amounts: Mapping[str, Any]) -> dict[str, quantity.Quantity]:
+    return {name: amount for name in _COUNTED if name in amounts and (amount := quantity.parse(amounts[name]))}

@@ -141,9 +141,11 @@ def parse(text: str | int | float) -> Quantity:
 
     As in Kubernetes, amounts finer than a nano are rounded up to one and amounts beyond 2^63-1 are capped there.
     """
-    if isinstance(text, bool) or not isinstance(text, (str, int, float)):
+    if isinstance(text, str):
+        return _parse(text)
+    if isinstance(text, bool) or not isinstance(text, (int, float)):
         raise ValueError(FORMAT_HELP)
-    return _parse(text if isinstance(text, str) else repr(text))
+    return _parse(repr(text))
 
 
 def canonical(text: str | int | float) -> str:

@@ -47,7 +47,7 @@ _PUT: Final = tuple(
         f"INSERT INTO entries VALUES {', '.join(['(?, ?, ?, ?)'] * rows)} ON CONFLICT (key) "
         "DO UPDATE SET value = excluded.value, revision = excluded.revision, created = excluded.created",
     )
-    for rows in (32, 8, 1)
+    for rows in (32, 16, 8, 4, 2, 1)
 )
 """By rows at once. Each statement gives the interpreter's lock away, and waits for it behind a busy event loop."""
 
@@ -143,12 +143,11 @@ class SqliteStore:
         if self._committing is None and len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._commit_waiting)
         try:
-            return await asyncio.shield(waiting.future)
+            return await waiting.future
         except asyncio.CancelledError:
-            if waiting in self._waiting:
-                waiting.future.cancel()  # not begun: it is passed over
-            elif not waiting.future.done():
-                await asyncio.wait([waiting.future])
+            # Not begun, it is passed over, as its future is cancelled; begun, it is over when this commit is.
+            if waiting not in self._waiting and self._committing is not None:
+                await asyncio.wait([self._committing])
             raise
 
     def _commit_waiting(self) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import orjson
+
 from iacorch.api.catalogue import Kind
 from iacorch.api.defaults import core, pod, workload
-from iacorch.api.objects import Object, deep_copy
+from iacorch.api.objects import Object
 
 _TABLE: Final[Mapping[tuple[str, str], Callable[[dict[str, Any]], None]]] = {
     ("", "Pod"): pod.pod,
@@ -31,7 +33,7 @@ def with_defaults(kind: Kind, obj: Object) -> Object:
     fill = _TABLE.get((kind.group, kind.kind))
     if fill is None:
         return obj
-    result = deep_copy(obj)
+    result: Object = orjson.loads(orjson.dumps(obj))  # what the schema let in is JSON: three times as fast as a walk
     fill(result)
     return result
 

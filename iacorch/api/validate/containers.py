@@ -53,12 +53,16 @@ def check(problems: Problems, path: str, container: Mapping[str, Any], *, volume
         problems.invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
     problems.one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), _PULL)
     problems.one_of(f"{path}.terminationMessagePolicy", container.get("terminationMessagePolicy"), _TERMINATION)
-    _ports(problems, f"{path}.ports", container.get("ports") or [])
+    if ports := container.get("ports"):
+        _ports(problems, f"{path}.ports", ports)
     _environment(problems, path, container)
-    resources(problems, f"{path}.resources", container.get("resources") or {})
-    _mounts(problems, f"{path}.volumeMounts", container.get("volumeMounts") or [], volumes)
+    if amounts := container.get("resources"):
+        resources(problems, f"{path}.resources", amounts)
+    if mounts := container.get("volumeMounts"):
+        _mounts(problems, f"{path}.volumeMounts", mounts, volumes)
     _probes(problems, path, container, init=init)
-    identity(problems, f"{path}.securityContext", container.get("securityContext") or {})
+    if context := container.get("securityContext"):
+        identity(problems, f"{path}.securityContext", context)
     if init:
         problems.one_of(f"{path}.restartPolicy", container.get("restartPolicy"), ("Always",))
     elif container.get("restartPolicy"):

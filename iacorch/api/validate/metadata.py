@@ -31,9 +31,12 @@ def check(problems: Problems, kind: Kind, metadata: Mapping[str, Any]) -> None:
             problems.required("metadata.namespace")
         else:
             problems.each("metadata.namespace", metadata["namespace"], names.dns_label(metadata["namespace"]))
-    labels(problems, "metadata.labels", metadata.get("labels"))
-    annotations(problems, "metadata.annotations", metadata.get("annotations"))
-    _owners(problems, metadata.get("ownerReferences") or [])
+    if named := metadata.get("labels"):
+        labels(problems, "metadata.labels", named)
+    if noted := metadata.get("annotations"):
+        annotations(problems, "metadata.annotations", noted)
+    if owners := metadata.get("ownerReferences"):
+        _owners(problems, owners)
     for index, finalizer in enumerate(metadata.get("finalizers") or []):
         path = f"metadata.finalizers[{index}]"
         problems.each("metadata.finalizers", finalizer, names.qualified_name(finalizer))

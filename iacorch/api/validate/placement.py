@@ -15,18 +15,19 @@ _NODE_OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 def check(problems: Problems, path: str, spec: Mapping[str, Any]) -> None:
     """A pod's spec at `path`."""
-    metadata.labels(problems, f"{path}.nodeSelector", spec.get("nodeSelector"))
+    if chosen := spec.get("nodeSelector"):
+        metadata.labels(problems, f"{path}.nodeSelector", chosen)
     for index, toleration in enumerate(spec.get("tolerations") or []):
         _toleration(problems, f"{path}.tolerations[{index}]", toleration)
-    affinity = spec.get("affinity") or {}
-    _node_affinity(problems, f"{path}.affinity.nodeAffinity", affinity.get("nodeAffinity") or {})
-    for field in ("podAffinity", "podAntiAffinity"):
-        _pod_affinity(problems, f"{path}.affinity.{field}", affinity.get(field) or {})
-    spreads = spec.get("topologySpreadConstraints") or []
-    for index, spread in enumerate(spreads):
-        _spread(problems, f"{path}.topologySpreadConstraints[{index}]", spread)
-    keys = [(f"{path}.topologySpreadConstraints[{at}]", _spread_key(spread)) for at, spread in enumerate(spreads)]
-    problems.unique(path, keys)
+    if affinity := spec.get("affinity"):
+        _node_affinity(problems, f"{path}.affinity.nodeAffinity", affinity.get("nodeAffinity") or {})
+        for field in ("podAffinity", "podAntiAffinity"):
+            _pod_affinity(problems, f"{path}.affinity.{field}", affinity.get(field) or {})
+    if spreads := spec.get("topologySpreadConstraints"):
+        for index, spread in enumerate(spreads):
+            _spread(problems, f"{path}.topologySpreadConstraints[{index}]", spread)
+        keys = [(f"{path}.topologySpreadConstraints[{at}]", _spread_key(spread)) for at, spread in enumerate(spreads)]
+        problems.unique(path, keys)
 
 
 def _toleration(problems: Problems, path: str, toleration: Mapping[str, Any]) -> None:

@@ -13,6 +13,12 @@ from iacorch.kit import limits
 
 _RESTART: Final = ("Always", "OnFailure", "Never")
 _PHASE_ENDS: Final = ("Succeeded", "Failed")
+_NAMES: Final = (
+    ("serviceAccountName", names.dns_subdomain),
+    ("nodeName", names.dns_subdomain),
+    ("hostname", names.dns_label),
+    ("subdomain", names.dns_label),
+)
 
 POD_CHANGE_WORDS: Final = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -27,9 +33,10 @@ def pod(problems: Problems, obj: Object) -> None:
 
 def spec(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
     """A pod's spec at `path`, of a pod or of a template."""
-    declared = found.get("volumes") or []
-    volumes.check(problems, f"{path}.volumes", declared)
-    available = {volume.get("name", "") for volume in declared}
+    available: set[str] = set()
+    if declared := found.get("volumes"):
+        volumes.check(problems, f"{path}.volumes", declared)
+        available.update(volume.get("name", "") for volume in declared)
     if not found.get("containers"):
         problems.required(f"{path}.containers")
     seen: list[tuple[str, Any]] = []
@@ -42,7 +49,8 @@ def spec(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
     _host_ports(problems, path, found)
     problems.one_of(f"{path}.restartPolicy", found.get("restartPolicy"), _RESTART)
     dns.check(problems, path, found)
-    containers.identity(problems, f"{path}.securityContext", found.get("securityContext") or {})
+    if context := found.get("securityContext"):
+        containers.identity(problems, f"{path}.securityContext", context)
     if (grace := found.get("terminationGracePeriodSeconds")) is not None:
         problems.at_least(f"{path}.terminationGracePeriodSeconds", grace, 0)
         if grace > limits.GRACE_SECONDS:
@@ -50,12 +58,7 @@ def spec(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
             problems.invalid(f"{path}.terminationGracePeriodSeconds", grace, words)
     if (deadline := found.get("activeDeadlineSeconds")) is not None:
         problems.between(f"{path}.activeDeadlineSeconds", deadline, 1, 2**31 - 1)
-    for field, rule in (
-        ("serviceAccountName", names.dns_subdomain),
-        ("nodeName", names.dns_subdomain),
-        ("hostname", names.dns_label),
-        ("subdomain", names.dns_label),
-    ):
+    for field, rule in _NAMES:
         if value := found.get(field):
             problems.each(f"{path}.{field}", value, rule(value))
     placement.check(problems, path, found)

@@ -131,6 +131,18 @@ class Connections(web.Server):
 class _Protocol(RequestHandler):
     """aiohttp's, but what it has to complain of is said as a Status, too."""
 
+    _held = False
+
+    def pause_reading(self) -> None:
+        self._held = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Asked for after every body; where nothing was paused, aiohttp would wake parser and transport for nothing."""
+        if self._held:
+            self._held = False
+            super().resume_reading(resume_parser)
+
     def handle_error(
         self,
         request: web.BaseRequest,
