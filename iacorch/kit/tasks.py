@@ -13,13 +13,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
-import structlog
-
 from iacorch.errors import IacorchError
 from iacorch.kit.clock import Clock
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
 
 
 class Tasks:
@@ -94,9 +91,10 @@ async def failure_of(work: Awaitable[None], *, name: str) -> Exception | None:
     try:
         await work
     except IacorchError as error:  # it says itself what it is about
-        log.warning("an error ended one piece of work", work=name, error=error.message)
+        _log().warning("an error ended one piece of work", work=name, error=error.message)
         return error
     except Exception as error:
+        log = _log()
         log.warning("an unexpected error ended one piece of work", work=name, error=repr(error), exc_info=error)
         return error
     return None
@@ -117,10 +115,18 @@ async def keep_running(
         try:
             await work()
         except IacorchError as error:  # expected: one line says it all
-            log.warning("restarting after an error", task=name, pause_seconds=pause, error=error.message)
+            _log().warning("restarting after an error", task=name, pause_seconds=pause, error=error.message)
         except Exception as error:
+            log = _log()
             log.warning("restarting after an error", task=name, pause_seconds=pause, error=repr(error), exc_info=error)
         if clock.monotonic() - began > max_seconds:
             pause = start_seconds
         await clock.sleep(pause)
         pause = min(pause * 2, max_seconds)
+
+
+def _log() -> Any:
+    """Imported when there is something to say: it brings rich, which takes a command as long as all of asyncio."""
+    import structlog
+
+    return structlog.get_logger(__name__)

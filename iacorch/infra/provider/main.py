@@ -16,11 +16,11 @@ from importlib import metadata
 from typing import Any
 
 import grpc
-from pulumi.runtime.proto import provider_pb2_grpc
 
 from iacorch.infra.bootstrap import bundle
 from iacorch.infra.machines.contract import MachineDriver
 from iacorch.infra.machines.registry import open_driver
+from iacorch.infra.protocol import provider_pb2_grpc
 from iacorch.infra.provider.control_plane import ControlPlanes
 from iacorch.infra.provider.machine import Machines
 from iacorch.infra.provider.machine_class import MachineClasses

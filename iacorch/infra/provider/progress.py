@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
+from iacorch.infra.protocol import engine_pb2, engine_pb2_grpc
 from iacorch.infra.provider.resource import Say
 from iacorch.kit import limits
 from iacorch.kit.tasks import Tasks

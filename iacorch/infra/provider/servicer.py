@@ -14,10 +14,10 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from iacorch.errors import EngineError, IacorchError, MachineError
 from iacorch.infra.machines.docker_provider import wire
+from iacorch.infra.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 from iacorch.infra.provider.properties import Change, Difference, Failure, check, differences, fill
 from iacorch.infra.provider.resource import HalfMade, Importable, Made, Request, Resource, Say, words
 from iacorch.infra.provider.schema import package_schema

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2, json_format, struct_pb2
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
+from google.protobuf import any_pb2, empty_pb2, struct_pb2
+
+from iacorch.infra.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 WORLD = Path(os.environ["LOOP_WORLD"])
 SIG = "4dabf18193072939515e22adb298388d"
@@ -34,13 +35,24 @@ def plain(value: Any) -> Any:
 
 
 def decode(struct: Any) -> dict[str, Any]:
-    props: dict[str, Any] = json_format.MessageToDict(struct)
-    return props
+    return {key: value_of(value) for key, value in struct.fields.items()}
+
+
+def value_of(value: Any) -> Any:
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return decode(value.struct_value)
+        case "list_value":
+            return [value_of(entry) for entry in value.list_value.values]
+        case "null_value" | None:
+            return None
+        case kind:
+            return getattr(value, kind)
 
 
 def encode(props: dict[str, Any]) -> Any:
     struct = struct_pb2.Struct()
-    json_format.ParseDict(props, struct)
+    struct.update(props)
     return struct
 
 
@@ -74,8 +86,6 @@ class Loop:
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=True)
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
-        from pulumi.runtime.proto import plugin_pb2
-
         return plugin_pb2.PluginInfo(version="1.0.0")
 
     def CheckConfig(self, request: Any, context: Any) -> Any:

@@ -15,7 +15,6 @@ from typing import Any, Final, NoReturn
 import grpc
 import grpc.aio
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
 from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin import assets, remote, urn, wire
@@ -28,6 +27,7 @@ from iacorch.infra.engine.builtin.steps import Registration
 from iacorch.infra.engine.builtin.transforms import Transforms
 from iacorch.infra.engine.contract import Diagnostic, Severity
 from iacorch.infra.engine.errors import Interrupted, ResourceFailed, Unsupported
+from iacorch.infra.protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
 #: Fields of a registration that ask for something else, with the words programs use for it.
 _REFUSED: Final = {

@@ -14,13 +14,13 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import orjson
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from iacorch.infra.engine.builtin import assets, child, urn, wire
 from iacorch.infra.engine.builtin.steps import Diff, compare, show
 from iacorch.infra.engine.builtin.wire import Props
 from iacorch.infra.engine.contract import Change
 from iacorch.infra.engine.errors import CallTimedOut, PluginDied, ResourceFailed
+from iacorch.infra.protocol import provider_pb2, provider_pb2_grpc, status_pb2
 from iacorch.kit import limits
 
 CHANNEL_OPTIONS: Final = (

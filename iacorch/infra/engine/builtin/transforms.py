@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
-from pulumi.runtime.proto import callback_pb2, callback_pb2_grpc, resource_pb2
 
 from iacorch.infra.engine.builtin.plugins import CHANNEL_OPTIONS
 from iacorch.infra.engine.errors import ProgramFailed
+from iacorch.infra.protocol import callback_pb2, callback_pb2_grpc, resource_pb2
 
 #: Fields of a registration, and what transforms know them as.
 _OPTIONS: Final[Mapping[str, str]] = {

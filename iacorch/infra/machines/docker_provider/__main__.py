@@ -10,9 +10,9 @@ import signal
 import sys
 
 import grpc
-from pulumi.runtime.proto import provider_pb2_grpc
 
 from iacorch.infra.machines.docker_provider.servicer import DockerProvider
+from iacorch.infra.protocol import provider_pb2_grpc
 from iacorch.kit import limits
 from iacorch.kit.clock import SystemClock
 

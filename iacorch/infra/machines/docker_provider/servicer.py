@@ -15,7 +15,6 @@ from typing import Any, Final
 import aiodocker
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from iacorch.errors import EngineError
 from iacorch.infra.machines.docker_provider import wire
@@ -28,6 +27,7 @@ from iacorch.infra.machines.docker_provider.network import Networks
 from iacorch.infra.machines.docker_provider.resource import Made, Resource
 from iacorch.infra.machines.docker_provider.schema import DEFAULTS_KEY, Schema, failures
 from iacorch.infra.machines.docker_provider.volume import Volumes
+from iacorch.infra.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 from iacorch.kit.clock import Clock
 
 VERSION: Final = "5.2.0"
