@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pulumi.runtime.proto import provider_pb2, resource_pb2
-
 from iacorch.infra.engine.builtin import urn, wire
 from iacorch.infra.engine.builtin.providers import Serving
 from iacorch.infra.engine.errors import ResourceFailed
+from iacorch.infra.protocol import provider_pb2, resource_pb2
 
 #: Options that a registration and a construction know by the same names.
 _SAME: tuple[str, ...] = (
