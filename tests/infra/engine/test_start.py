@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pulumi.runtime.proto import provider_pb2, resource_pb2
+from pulumi.runtime.proto import provider_pb2 as theirs
 
 from iacorch.infra import protocol
+from iacorch.infra.protocol import provider_pb2 as ours
 
 MAIN = Path(protocol.__file__).parents[1] / "engine" / "builtin" / "program_main.py"
 
@@ -27,8 +28,7 @@ def test_the_stubs_come_without_the_sdk() -> None:
 
 
 def test_their_messages_are_the_sdks_own() -> None:
-    assert protocol.provider_pb2.CheckRequest is provider_pb2.CheckRequest
-    assert protocol.resource_pb2.RegisterResourceRequest is resource_pb2.RegisterResourceRequest
+    assert ours.CheckRequest is theirs.CheckRequest
 
 
 def test_a_program_has_the_automation_api_once_it_looks() -> None:
