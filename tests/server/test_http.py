@@ -52,6 +52,11 @@ async def test_anybody_may_ask_for_health_and_version(running: World, path: str)
         assert response.status == 200
 
 
+async def test_health_says_what_it_looked_at_when_asked(running: World) -> None:
+    async with running.session(None) as session, session.get("/livez?verbose") as response:
+        assert await response.text() == "[+]ping ok\n[+]store ok\nlivez check passed\n"
+
+
 @pytest.mark.parametrize("path", ["/api", "/apis", "/metrics", PODS, "/openapi/v3", "/", "/iacorch/v1/tunnel"])
 async def test_nobody_gets_anything_else(running: World, path: str) -> None:
     async with running.session(None) as session:

@@ -146,7 +146,7 @@ class ApiServer:
     ) -> web.StreamResponse:
         path = request.rel_url.raw_path
         if path in OPEN_TO_ALL:
-            return await self._public(path)
+            return await self._public(path, verbose="verbose" in request.query)
         if user is None:
             raise Unauthorized("Unauthorized")
         if path == JOIN_PATH:
@@ -184,13 +184,13 @@ class ApiServer:
                     raise BadRequest(f"do: Unsupported value: {other!r}: supported are renew, begin, end, withdraw")
         return web.Response(body=orjson.dumps(self._rotation.listing()), content_type=negotiation.JSON)
 
-    async def _public(self, path: str) -> web.Response:
+    async def _public(self, path: str, *, verbose: bool) -> web.Response:
         if path == "/version":
             return web.Response(body=self._documents.version().body, content_type=negotiation.JSON)
         if path == "/readyz" and not self.ready:
             raise Unavailable("the server is starting or stopping")
         await self._registry.check_store()
-        return web.Response(text="ok")
+        return web.Response(text=f"[+]ping ok\n[+]store ok\n{path[1:]} check passed\n" if verbose else "ok")
 
     def _document(self, request: web.BaseRequest, user: User, path: str) -> web.Response:
         authz.authorise(user, Attributes(request.method.lower(), path=path))
