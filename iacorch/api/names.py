@@ -74,9 +74,9 @@ def qualified_name(text: str) -> list[str]:
     problems: list[str] = []
     if slash:
         if "/" in prefix:
+            words = _QUALIFIED_WORDS.removeprefix("name part ")
             return [
-                "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with"
-                " an alphanumeric character with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+                f"a qualified name {words} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
             ]
         if not prefix:
             problems.append("prefix part must be non-empty")

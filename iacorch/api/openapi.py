@@ -28,10 +28,11 @@ _SCALARS: Final[Mapping[str, Mapping[str, Any]]] = {
     "byte": {"type": "string", "format": "byte"},
     "time": {"type": "string", "format": "date-time"},
     "microtime": {"type": "string", "format": "date-time"},
-    "quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]},
     "intstr": _INT_OR_STRING,
     "any": {"type": "object"},
 }
+_QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+"""A type with a name, which is how `kubectl explain` shows it."""
 _DELETE_OPTIONS: Final = "meta.v1.DeleteOptions"
 
 
@@ -103,12 +104,17 @@ def _add_type(schemas: dict[str, Any], type_: Type) -> None:
         properties[field.name] = _property(field)
         if description := words.get(field.name):
             properties[field.name]["description"] = description
-        if not field.is_scalar:
+        if field.type == "quantity":
+            schemas[_QUANTITY] = {"oneOf": [{"type": "string"}, {"type": "number"}]}
+        elif not field.is_scalar:
             _add_type(schemas, type_named(field.type))
 
 
 def _property(field: Field) -> dict[str, Any]:
-    inner = dict(_SCALARS[field.type]) if field.is_scalar else {"allOf": [_reference(field.type)]}
+    if field.type == "quantity":
+        inner: dict[str, Any] = {"allOf": [{"$ref": f"#/components/schemas/{_QUANTITY}"}]}
+    else:
+        inner = dict(_SCALARS[field.type]) if field.is_scalar else {"allOf": [_reference(field.type)]}
     match field.shape:
         case "[]":
             found: dict[str, Any] = {"type": "array", "items": inner}

@@ -55,6 +55,9 @@ def test_documents_are_closed_and_say_how_lists_merge() -> None:
     containers = core["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"]
     assert containers["x-kubernetes-patch-merge-key"] == "name"
     assert containers["x-kubernetes-list-map-keys"] == ["name"]
+    limits = core["components"]["schemas"]["io.k8s.api.core.v1.ResourceRequirements"]["properties"]["limits"]
+    quantity = "#/components/schemas/io.k8s.apimachinery.pkg.api.resource.Quantity"
+    assert limits["additionalProperties"] == {"allOf": [{"$ref": quantity}]}
     post = core["paths"]["/api/v1/namespaces/{namespace}/pods"]["post"]
     assert {"fieldValidation", "dryRun"} <= {parameter["name"] for parameter in post["parameters"]}
     assert post["x-kubernetes-group-version-kind"] == {"group": "", "version": "v1", "kind": "Pod"}

@@ -28,5 +28,11 @@ def test_names(rule: Callable[[str], list[str]], right: list[str], wrong: list[s
         assert rule(text) != [], text
 
 
+def test_a_key_of_too_many_parts_is_told_what_parts_are_made_of() -> None:
+    (words,) = names.qualified_name("a/b/c")
+    assert words.startswith("a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start")
+    assert "regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS" in words
+
+
 def test_annotations_are_counted_in_bytes() -> None:
     assert names.annotations_bytes({"a": "ä"}) == 3

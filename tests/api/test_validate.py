@@ -76,6 +76,18 @@ SELECTOR_WORDS = "`selector` does not match template `labels`"
         ),
         pytest.param(
             DEPLOYMENT,
+            build.deployment(selector=None),
+            f'spec.template.metadata.labels: Invalid value: {{"app":"web"}}: {SELECTOR_WORDS}',
+            id="no selector",
+        ),
+        pytest.param(
+            CONFIG_MAP,
+            {"metadata": {"name": "c", "namespace": "d"}, "data": {"a": "x" * (2**20 + 1)}},
+            "[]: Too long: may not be more than 1048576 bytes",
+            id="too much data",
+        ),
+        pytest.param(
+            DEPLOYMENT,
             build.deployment(strategy={"type": "Recreate", "rollingUpdate": {}}),
             "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'",
             id="rolling recreate",

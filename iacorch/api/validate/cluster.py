@@ -28,7 +28,7 @@ def config_map(problems: Problems, obj: Object) -> None:
         problems.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
     size = sum(len(value.encode()) for value in data.values()) + sum(map(_decoded_bytes, binary.values()))
     if size > DATA_BYTES:
-        problems.too_long("", DATA_BYTES)
+        problems.too_long("[]", DATA_BYTES)  # as Kubernetes names the object itself
 
 
 def secret(problems: Problems, obj: Object) -> None:

@@ -47,7 +47,9 @@ def _workload(problems: Problems, spec: dict[str, Any]) -> None:
     chosen, template = spec.get("selector"), spec.get("template") or {}
     labels = objects.labels(template)
     selector.check(problems, "spec.selector", chosen)
-    if chosen is not None:
+    if chosen is None:  # selects nothing, its own template included
+        problems.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+    else:
         if not chosen.get("matchLabels") and not chosen.get("matchExpressions"):
             problems.invalid("spec.selector", chosen, "empty selector is invalid for deployment")
         elif _parsed(chosen) is not None and not selectors.from_object(chosen).matches(labels):
