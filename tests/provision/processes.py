@@ -63,6 +63,25 @@ def offering(capacity_type: str, price: str) -> dict[str, Any]:
     }
 
 
+def deployment(*, replicas: int = 1, cpu: str = "500m") -> dict[str, Any]:
+    """Pods that ask for a place; their image is nowhere."""
+    resources = {"requests": {"cpu": cpu}}
+    container = {"name": "x", "image": "none", "imagePullPolicy": "Never", "resources": resources}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "x", "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "x"}},
+            "template": {
+                "metadata": {"labels": {"app": "x"}},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+            },
+        },
+    }
+
+
 @dataclass
 class Site:
     """Everything under one folder: the control plane's data, the stack that says how to join, the provisioner's."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
@@ -26,7 +25,7 @@ from tests.agent import busybox
 from tests.infra.machines import containers
 from tests.infra.machines.ec2_machines import Machines, debian, ec2_with_machines
 from tests.infra.machines.ec2_server import Ec2Server
-from tests.provision.processes import REGION, Site, cloud_environment, offering, until
+from tests.provision.processes import REGION, Site, cloud_environment, deployment, offering, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(not busybox.engine_answers(), reason="needs a Docker Engine")]
 
@@ -35,22 +34,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.skipif(not busybox.engine_answers(
 def ec2() -> Iterator[tuple[Ec2Server, Machines]]:
     with ec2_with_machines() as found:
         yield found
-
-
-def deployment() -> dict[str, Any]:
-    container = {"name": "x", "image": "none", "imagePullPolicy": "Never", "resources": {"requests": {"cpu": "500m"}}}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "x", "namespace": "default"},
-        "spec": {
-            "selector": {"matchLabels": {"app": "x"}},
-            "template": {
-                "metadata": {"labels": {"app": "x"}},
-                "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
-            },
-        },
-    }
 
 
 async def test_pods_that_fit_nowhere_make_an_instance_a_node(

@@ -103,14 +103,17 @@ class Machines:
         return self._tell_address(id)
 
     def _tell_address(self, id: str) -> dict[str, str]:
-        """Put the container's address into moto's records; what to change in an answer that was written before."""
-        instance = _instance(id)
-        nic, before = instance.nics[0], str(instance.private_ip)
-        address = containers.address_of(self.container(id))
-        nic.private_ip_address = address
-        nic.private_ip_addresses = [{"Primary": True, "PrivateIpAddress": address}]
-        nic.public_ip = address
-        return {f">{before}<": f">{address}<"}
+        return tell_address(id, containers.address_of(self.container(id)))
+
+
+def tell_address(id: str, address: str) -> dict[str, str]:
+    """Put the machine's address into moto's records; what to change in an answer that was written before."""
+    instance = _instance(id)
+    nic, before = instance.nics[0], str(instance.private_ip)
+    nic.private_ip_address = address
+    nic.private_ip_addresses = [{"Primary": True, "PrivateIpAddress": address}]
+    nic.public_ip = address
+    return {f">{before}<": f">{address}<"}
 
 
 def _instance(id: str) -> Any:
