@@ -1,7 +1,9 @@
 """A fleet of local virtual machines: QEMU boots a cloud image, cloud-init lets the administrator's key in.
 
 Settings: `image` (a cloud image in qcow2 or raw, its path), `workers`, `instance_type`, `folder` (where disks and
-sockets are kept). Machines reach this host at 10.0.2.2 and are reached through forwarded ports of 127.0.0.1.
+sockets are kept); `kernel` and `initrd` for an image of `iacorch image machine`, which has no boot loader;
+`accelerator` (`tcg`: emulate, where /dev/kvm is there and boots nothing). Machines reach this host at 10.0.2.2 and are
+reached through forwarded ports of 127.0.0.1.
 """
 
 import pulumi
@@ -9,7 +11,8 @@ import pulumi
 from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine
 
 config = pulumi.Config()
-settings = {"image": config.require("image"), **({"folder": folder} if (folder := config.get("folder")) else {})}
+chosen = {name: config.get(name) for name in ("folder", "kernel", "initrd", "accelerator")}
+settings = {"image": config.require("image"), **{name: value for name, value in chosen.items() if value}}
 workers = config.get_int("workers") or 1
 api_port = config.get_int("api_port") or 16443
 key = SshKey("administrator")

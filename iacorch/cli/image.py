@@ -2,6 +2,7 @@
 
     image node                      the machine image of stacks/local
     image build FOLDER NAME[:TAG]   a Dockerfile on the local Debian base
+    image machine FOLDER            a disk for virtual machines, for stacks/qemu.py without a cloud image
     image load IMAGE...             from this host's Docker Engine onto every node that lacks it
 
 Arguments in, text out; the work is in `iacorch.infra.machines.images` and `image_load`.
@@ -17,6 +18,7 @@ import click
 from iacorch.cli.image_load import Loading, load
 from iacorch.cli.target import Target, with_target
 from iacorch.infra.machines.images import build as builder
+from iacorch.infra.machines.images import machine as builder_of_disks
 from iacorch.kit.clock import Clock, SystemClock
 
 
@@ -55,6 +57,18 @@ def build(folder: Path, name: str, arguments: tuple[str, ...], labels: tuple[str
         progress=_Steps(SystemClock()).say,
     )
     click.echo(built)
+
+
+@image.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def machine(folder: Path) -> None:
+    """Make a disk for virtual machines from Debian packages in FOLDER, unless it is there; print the settings for it.
+
+    For stacks/qemu.py where no cloud image can be downloaded. Needs Debian or Ubuntu, root, and 3 GiB.
+    """
+    made = builder_of_disks.machine_image(folder.absolute(), _Steps(SystemClock()).say)
+    for name, path in (("image", made.image), ("kernel", made.kernel), ("initrd", made.initrd)):
+        click.echo(f"{name} {path}")
 
 
 @image.command("load")

@@ -43,14 +43,14 @@ def ensure_base(progress: Progress, labels: Mapping[str, str] | None = None) -> 
 
 def make_base(progress: Progress, labels: Mapping[str, str] | None = None) -> str:
     """Build the base from the host's own package sources. Needs Debian or Ubuntu and root."""
-    _ensure_mmdebstrap(progress)
+    ensure_mmdebstrap(progress)
     with tempfile.TemporaryDirectory(prefix="iacorch-image-") as folder:
         rootfs = Path(folder) / "rootfs.tar"
         command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates"]
         command += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
         progress("making a Debian base from packages (mmdebstrap, about 20 s)")
         run(
-            [*command, SUITE, str(rootfs), *_sources()],
+            [*command, SUITE, str(rootfs), *sources()],
             timeout_seconds=600,
             on_line=lambda line: progress(line[3:]) if line.startswith("I: ") and line.endswith("...") else None,
         )
@@ -65,7 +65,7 @@ def make_base(progress: Progress, labels: Mapping[str, str] | None = None) -> st
     return MADE
 
 
-def _sources() -> list[str]:
+def sources() -> list[str]:
     """Where packages come from: the archives of this suite that the host's apt uses, else mmdebstrap's default."""
     return apt_sources(run(["apt-get", "indextargets", "Created-By: Packages"]), SUITE)
 
@@ -87,13 +87,13 @@ def apt_sources(index_targets: str, suite: str) -> list[str]:
     return [f"deb {uri} {name} {' '.join(dict.fromkeys(found))}" for (uri, name), found in archives.items()]
 
 
-def _ensure_mmdebstrap(progress: Progress) -> None:
+def ensure_mmdebstrap(progress: Progress) -> None:
     if shutil.which("mmdebstrap"):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise ImageFailed(
-            f"{OFFICIAL} cannot be pulled and mmdebstrap is not installed",
-            hint=f"run `docker pull {OFFICIAL}` where a registry answers, or `sudo apt-get install mmdebstrap`",
+            "mmdebstrap is not installed, without which no Debian is made from packages",
+            hint=f"`sudo apt-get install mmdebstrap`; for containers `docker pull {OFFICIAL}` does as well",
         )
     progress("installing mmdebstrap")
     # other distributions do not have Debian's keys
