@@ -333,6 +333,9 @@ LEADER_ACT_SECONDS: Final = 12.0
 """For so long after a renewal a provisioner decides; then, unable to renew, it stops."""
 LEADER_LEASE_SECONDS: Final = 16.0
 """For so long the others wait before they take a lease that is not renewed."""
+POOL_EMPTY_SECONDS: Final = 1_800.0
+"""How long deleting a pool from a program waits until its machines are given back."""
+POOL_POLL_SECONDS: Final = 2.0
 MACHINE_OWN_MILLI_CPU: Final = 250
 """What a machine is taken to spend on itself when sizes are compared."""
 PROVISION_OPERATIONS: Final = 10

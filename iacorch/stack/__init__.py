@@ -8,13 +8,26 @@
         iac.Node(f"worker-{number}", connection=iac.Connection(host, private_key=key.private_key), control_plane=cp)
     iac.Manifest("app", control_plane=cp, yaml=open("app.yaml").read())
 
-Each class is a plain Pulumi custom resource of the plugin `pulumi-resource-iacorch` (`iacorch.infra.provider`), which
-says what every property means (`pulumi schema`).
+Each class but the component `Cluster` is a plain Pulumi custom resource of the plugin `pulumi-resource-iacorch`
+(`iacorch.infra.provider`), which says what every property means (`pulumi schema`).
 """
 
+from iacorch.stack.cluster import Cluster
 from iacorch.stack.manifest import Manifest
 from iacorch.stack.node import Connection, ControlPlane, Joining, Node
+from iacorch.stack.node_pool import NodePool
 from iacorch.stack.ssh_key import SshKey
 from iacorch.stack.virtual_machine import MachineClass, VirtualMachine
 
-__all__ = ["SshKey", "VirtualMachine", "Connection", "ControlPlane", "Joining", "Node", "Manifest", "MachineClass"]
+__all__ = [
+    "SshKey",
+    "VirtualMachine",
+    "Connection",
+    "ControlPlane",
+    "Joining",
+    "Node",
+    "Cluster",
+    "Manifest",
+    "MachineClass",
+    "NodePool",
+]

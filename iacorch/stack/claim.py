@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ ORDER: Final = "IACORCH_ORDER"
 TEMPLATE: Final = (
     "settings",
     "image",
+    "user",
     "userData",
     "rootDiskGib",
     "dataDisksGib",
@@ -115,7 +116,10 @@ def _virtual(order: Mapping[str, Any], key: SshKey) -> Machine:
         # what is worth keeping is not on a machine that pools give back
         discard_data=True,
     )
-    return Machine(machine.connection(key.private_key), machine.id)
+    connection = machine.connection(key.private_key)
+    if user := template.get("user"):
+        connection = replace(connection, user=user)
+    return Machine(connection, machine.id)
 
 
 MAKERS: Final[dict[str, Callable[[Mapping[str, Any], SshKey], Machine]]] = {

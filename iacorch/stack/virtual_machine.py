@@ -154,6 +154,11 @@ class MachineClass(pulumi.CustomResource):
         super().__init__("iacorch:index:MachineClass", name, properties, opts)
 
     @property
+    def class_name(self) -> pulumi.Output[str]:
+        """The object's name."""
+        return pulumi.get(self, "className")  # type: ignore[no-any-return]
+
+    @property
     def offerings(self) -> pulumi.Output[Any]:
         """What can be had, as the MachineClass object says it."""
         return pulumi.get(self, "offerings")  # type: ignore[no-any-return]

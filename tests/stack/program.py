@@ -43,9 +43,17 @@ async def main() -> None:
         "vm", driver="aws", settings={"endpoint_url": "x"}, instance_type="m7i.large", ssh_public_key=key.public_key
     )
     iac.Node("w2", connection=vm.connection(key.private_key), machine_id=vm.id, control_plane=cp)
-    iac.MachineClass("burst", control_plane=cp, driver="aws", capacity_types=["spot"])
+    burst = iac.MachineClass("burst", control_plane=cp, driver="aws", class_name="rented", capacity_types=["spot"])
+    pool = iac.NodePool("pool", control_plane=cp, machine_class=burst, limits={"moneyPerHour": "1"})
+    cluster = iac.Cluster(
+        "other",
+        control_plane=iac.Connection("10.0.0.3", private_key=key.private_key),
+        nodes={"w3": vm},
+        private_key=key.private_key,
+        labels={"w3": {"a": "b"}},
+    )
     app = iac.Manifest("app", control_plane=cp, objects=[{"kind": "ConfigMap", "data": {"snake_case": "kept"}}])
-    for resource in (node, vm, app):
+    for resource in (node, vm, app, pool, cluster.nodes["w3"]):
         await resource.urn.future()
     json.dump({"seen": recorded.seen}, sys.stdout)
 

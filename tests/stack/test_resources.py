@@ -31,6 +31,9 @@ def test_each_class_is_a_resource_of_the_provider(registered: dict[str, Any]) ->
         "vm": "iacorch:index:VirtualMachine",
         "w2": "iacorch:index:Node",
         "burst": "iacorch:index:MachineClass",
+        "pool": "iacorch:index:NodePool",
+        "other": "iacorch:index:ControlPlane",
+        "w3": "iacorch:index:Node",
         "app": "iacorch:index:Manifest",
     }
 
@@ -45,6 +48,12 @@ def test_a_node_is_wired_to_its_machine_and_its_control_plane(registered: dict[s
     }
     wired = (inputs["server"], inputs["kubeconfig"], inputs["caCert"], inputs["joinToken"])
     assert wired == ("cp-server", "cp-kubeconfig", "cp-caCert", "cp-joinToken")
+
+
+def test_a_cluster_joins_its_nodes_and_a_pool_names_its_class(registered: dict[str, Any]) -> None:
+    node, pool = registered["seen"]["w3"]["inputs"], registered["seen"]["pool"]["inputs"]
+    assert (node["server"], node["machineId"], node["labels"]) == ("other-server", "vm-id", {"a": "b"})
+    assert (pool["className"], pool["limits"]) == ("rented", {"moneyPerHour": "1"})
 
 
 def test_keys_of_maps_are_the_user_s_and_stay(registered: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from iacorch.infra.provider.machine import Machines
 from iacorch.infra.provider.machine_class import MachineClasses
 from iacorch.infra.provider.manifest import Manifests
 from iacorch.infra.provider.node import Nodes
+from iacorch.infra.provider.node_pool import NodePools
 from iacorch.infra.provider.progress import connected
 from iacorch.infra.provider.resource import Resource
 from iacorch.infra.provider.servicer import Provider
@@ -64,6 +65,7 @@ async def serve(engine_address: str) -> None:
             manifests,
             VirtualMachines(open_machines, clock),
             MachineClasses(open_machines, manifests),
+            NodePools(manifests, clock),
         ]
         provider = Provider(metadata.version("iacorch"), resources, log.teller)
         server = grpc.aio.server(

@@ -9,7 +9,7 @@ what differs. Called by the servicer; the way to a running daemon is in `machine
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from iacorch.api import objects
@@ -53,6 +53,14 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _TAINT = re.compile(r"[^=:\s]+(=[^=:\s]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
 
 
+def taint_failures(inputs: Properties) -> Iterator[Failure]:
+    """Taints that are none. Values that a preview cannot know pass."""
+    for number, taint in enumerate(inputs.get("taints") or ()):
+        if taint != UNKNOWN and isinstance(taint, str) and not _TAINT.fullmatch(taint):
+            words = f"{taint!r} is not KEY=VALUE:NoSchedule|PreferNoSchedule|NoExecute"
+            yield Failure(f"taints[{number}]", words)
+
+
 class Nodes:
     """Implements `Resource`."""
 
@@ -72,12 +80,7 @@ class Nodes:
             failures.append(
                 Failure("nodeName", f"{name!r} is no node name: lower case letters, digits, '-' and '.', at most 253")
             )
-        for number, taint in enumerate(inputs.get("taints") or ()):
-            if taint != UNKNOWN and isinstance(taint, str) and not _TAINT.fullmatch(taint):
-                failures.append(
-                    Failure(f"taints[{number}]", f"{taint!r} is not KEY=VALUE:NoSchedule|PreferNoSchedule|NoExecute")
-                )
-        return failures
+        return [*failures, *taint_failures(inputs)]
 
     def delete_first(self, old: Properties, new: Properties, found: Sequence[Difference]) -> bool:
         # Two machines cannot be one node, and one machine cannot be two.

@@ -45,7 +45,7 @@ async def test_a_plugin_speaks_the_protocol_from_schema_to_delete() -> None:
         schema = json.loads((await stub.GetSchema(provider_pb2.GetSchemaRequest())).schema)
         assert set(schema["resources"]) == {
             f"iacorch:index:{name}"
-            for name in ("SshKey", "ControlPlane", "Node", "Manifest", "VirtualMachine", "MachineClass")
+            for name in ("SshKey", "ControlPlane", "Node", "Manifest", "VirtualMachine", "MachineClass", "NodePool")
         }
         checked = await stub.Check(provider_pb2.CheckRequest(urn=KEY, news=wire.encode({})))
         assert not checked.failures
