@@ -165,6 +165,29 @@ def _nobody(about: Object, reason: str, message: str, *, warning: bool = False) 
     return None
 
 
+async def stand_in(client: Client, name: str, clock: Clock, *, trouble: Callable[[], str]) -> None:
+    """Keep the lease of a registered node and say that it is not ready, until cancelled.
+
+    For an agent that cannot begin because its container runtime is away. Silence would say that the whole machine is
+    lost, and its pods, which may well run, would be replaced at once.
+    """
+    while True:
+        await clock.sleep(limits.LEASE_RENEW_SECONDS)  # the runtime is nearly always there: nothing is said
+        try:
+            async with asyncio.timeout(limits.LEASE_CALL_SECONDS):
+                node = await client.get(NODE, "", name)
+                await client.patch(LEASE, LEASE_NAMESPACE, name, {"spec": {"renewTime": rfc3339_micro(clock.now())}})
+                before = objects.conditions(node)
+                conditions = set_condition(
+                    before, "Ready", "False", reason="ContainerRuntimeDown", message=trouble(), now=clock.now()
+                )
+                if conditions != before:
+                    patch = {"status": {"conditions": conditions}}
+                    await client.patch(NODE, "", name, patch, patch_type=PatchType.STRATEGIC, subresource="status")
+        except (ApiError, TimeoutError) as error:
+            log.info("the node's trouble was not told", error=str(error) or "no answer in time")
+
+
 class NodeKeeper:
     """`run` registers, then keeps status and lease; `registered` is set once the API has the node."""
 

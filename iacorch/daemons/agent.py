@@ -32,7 +32,7 @@ from iacorch.agent.names import ClusterDns
 from iacorch.agent.network.contract import PodNetwork
 from iacorch.agent.network.dns.sockets import Sockets
 from iacorch.agent.network.node import NodeNetwork
-from iacorch.agent.node import Machine, NodeKeeper
+from iacorch.agent.node import Machine, NodeKeeper, stand_in
 from iacorch.agent.operations import Node
 from iacorch.agent.pods import Pods
 from iacorch.agent.prober import SocketProber
@@ -187,7 +187,7 @@ async def running(
         client = await stack.enter_async_context(HttpClient(endpoint))
         runtime = await stack.enter_async_context(DockerRuntime(node=settings.node_name, socket=settings.docker_socket))
         prober = await stack.enter_async_context(SocketProber(runtime))
-        machine = _machine(settings, await _runtime_info(runtime, clock))
+        machine = _machine(settings, await _runtime_info(runtime, client, settings.node_name, clock))
         network = make_network(settings, client, clock)
         reporter = Reporter(client, clock, node_name=settings.node_name)
         node = Node(
@@ -230,15 +230,19 @@ async def running(
         yield pods
 
 
-async def _runtime_info(runtime: DockerRuntime, clock: Clock) -> RuntimeInfo:
-    pause = limits.SETBACK_START_SECONDS
-    while True:
-        try:
-            return await runtime.info()
-        except RuntimeFailed as error:
-            log.warning("waiting for Docker", error=error.message, again_in_seconds=pause)
-            await clock.sleep(pause)
-            pause = min(pause * 2, limits.SETBACK_MAX_SECONDS)
+async def _runtime_info(runtime: DockerRuntime, client: Client, node_name: str, clock: Clock) -> RuntimeInfo:
+    """As soon as Docker answers; the node says what it waits for."""
+    pause, trouble = limits.SETBACK_START_SECONDS, "the container runtime does not answer in time"
+    async with Tasks("waiting for Docker") as tasks:
+        tasks.spawn(stand_in(client, node_name, clock, trouble=lambda: trouble), name="stand-in")
+        while True:
+            try:
+                return await runtime.info()
+            except RuntimeFailed as error:
+                trouble = f"the container runtime does not answer: {error.message}"
+                log.warning("waiting for Docker", error=error.message, again_in_seconds=pause)
+                await clock.sleep(pause)
+                pause = min(pause * 2, limits.SETBACK_MAX_SECONDS)
 
 
 def _machine(settings: Settings, info: RuntimeInfo) -> Machine:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from iacorch.agent.network.contract import NetworkState
-from iacorch.agent.node import Machine, NodeKeeper
+from iacorch.agent.node import LEASE_NAMESPACE, Machine, NodeKeeper, new_node, stand_in
 from iacorch.agent.runtime.contract import RuntimeInfo
 from iacorch.api import objects
-from iacorch.api.catalogue import NODE
+from iacorch.api.catalogue import LEASE, NODE
 from iacorch.kit import limits
+from iacorch.kit.clock import parse_rfc3339
 from iacorch.kit.tasks import Tasks
 from tests.agent.world import NODE as NAME
 from tests.agent.world import World, in_world
@@ -44,5 +45,28 @@ def test_a_node_whose_watch_is_cut_off_is_ready_again_with_its_first_lease() -> 
             )
             await world.clock.sleep(60)
             assert told == ["NodeReady", "NodeReady"]
+
+    in_world(story)
+
+
+def test_an_agent_that_waits_for_docker_says_so_and_keeps_its_lease() -> None:
+    async def story(world: World) -> None:
+        await world.admin.create(NODE, new_node(MACHINE))
+        lease = {"metadata": {"name": NAME, "namespace": LEASE_NAMESPACE}, "spec": {"holderIdentity": NAME}}
+        await world.admin.create(LEASE, lease)
+        async with Tasks("waiting") as tasks:
+            tasks.spawn(stand_in(world.client, NAME, world.clock, trouble=lambda: "Docker is away"))
+            for is_on in (True, False, True):
+                world.client.is_on = is_on
+                await world.clock.sleep(10)
+        ready = objects.condition(await world.admin.get(NODE, "", NAME), "Ready") or {}
+        assert (ready["status"], ready["reason"], ready["message"]) == (
+            "False",
+            "ContainerRuntimeDown",
+            "Docker is away",
+        )
+        found = await world.admin.get(LEASE, LEASE_NAMESPACE, NAME)
+        age = world.clock.now() - parse_rfc3339(found["spec"]["renewTime"])
+        assert age.total_seconds() <= limits.LEASE_RENEW_SECONDS
 
     in_world(story)
