@@ -265,7 +265,8 @@ ENGINE_CHILD_STOP_SECONDS: Final = 3.0
 ENGINE_SURVIVORS_SECONDS: Final = 30.0
 """Wait for the children of a killed run; their guards end them ten times sooner."""
 ENGINE_SURVIVORS_POLL_SECONDS: Final = 0.05
-ENGINE_PLUGIN_START_SECONDS: Final = 60.0
+ENGINE_PLUGIN_START_SECONDS: Final = 300.0
+"""Until it says where it listens; one that has ended is noticed at once, so this is for busy machines."""
 ENGINE_PLUGIN_CALL_SECONDS: Final = 600.0
 """Check, diff, configure, read: calls that change nothing."""
 ENGINE_DOWNLOAD_SECONDS: Final = 60.0
