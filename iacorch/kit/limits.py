@@ -139,8 +139,9 @@ RUNTIME_CALL_SECONDS: Final = 120.0
 """A call of the container engine, which may be busy with many containers at once."""
 RUNTIME_RELIST_SECONDS: Final = 60.0
 """How often the engine's list corrects events that were missed."""
-EXEC_END_SECONDS: Final = 5.0
+EXEC_END_SECONDS: Final = 20.0
 """For finding the process of a command that took too long, so that it can be ended."""
+EXEC_END_POLL_SECONDS: Final = 0.1
 RUNTIME_ASK_SECONDS: Final = 10.0
 """How often the engine is asked whether it is there, and how long an answer may take."""
 RUNTIME_MISSED_ANSWERS: Final = 2

@@ -49,6 +49,7 @@ from iacorch.agent.runtime.contract import (
 from iacorch.agent.runtime.docker_logs import Entries
 from iacorch.errors import RuntimeFailed
 from iacorch.kit import limits
+from iacorch.kit.clock import Clock, SystemClock
 
 log = structlog.get_logger(__name__)
 _EVENTS: Final = ["start", "die", "destroy", "oom"]
@@ -86,8 +87,8 @@ def _door(operation: str, subject: str, missing: type[RuntimeFailed] = NoSuchCon
 class DockerRuntime:
     """Implements `Runtime`. Use as an async context manager; safe for many tasks of one loop."""
 
-    def __init__(self, *, node: str, socket: str = "/var/run/docker.sock") -> None:
-        self._node, self._socket = node, socket
+    def __init__(self, *, node: str, socket: str = "/var/run/docker.sock", clock: Clock | None = None) -> None:
+        self._node, self._socket, self._clock = node, socket, clock or SystemClock()
         self._docker: aiodocker.Docker | None = None
         self._connector: aiohttp.BaseConnector | None = None
         self._pause_ready = False
@@ -224,11 +225,15 @@ class DockerRuntime:
         return ExecResult(int(answer.get("ExitCode") or 0), bytes(output))
 
     async def _end(self, execution: Exec, container_id: str) -> None:
-        """The engine leaves a command running that nobody listens to any more, and has no call to end one."""
+        """The engine leaves a command running that nobody listens to any more, and has no call to end one.
+
+        A busy engine may not even have begun it: one that begins later than it was given up would never be ended.
+        """
         try:
             async with asyncio.timeout(limits.EXEC_END_SECONDS):
                 with _door("end a command in", container_id):
-                    answer = await execution.inspect()
+                    while not (answer := await execution.inspect()).get("Pid") and answer.get("ExitCode") is None:
+                        await self._clock.sleep(limits.EXEC_END_POLL_SECONDS)
         except (TimeoutError, RuntimeFailed) as error:
             log.info("a command that took too long may still run", container=container_id, error=str(error))
             return
