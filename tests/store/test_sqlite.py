@@ -179,3 +179,30 @@ async def test_a_full_disk_fails_the_write_and_not_the_store(tmp_path: Path) -> 
     assert await store.get(b"/large") is None
     await store.create(b"/small2", b"1")
     await store.close()
+
+
+async def test_who_is_cancelled_during_a_commit_hears_of_it_when_the_write_is_over(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "store.db")
+    writing = asyncio.create_task(store.create(b"/a", b"1"))
+    await asyncio.sleep(0)  # it waits for the commit of this turn of the loop
+    await asyncio.sleep(0)  # which is on its way to the disk
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    entry = await store.get(b"/a")
+    assert entry is not None
+    assert entry.value == b"1"
+    await store.close()
+
+
+async def test_a_write_that_is_cancelled_before_its_commit_began_is_passed_over(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "store.db")
+    passed_over = asyncio.create_task(store.create(b"/a", b"1"))
+    other = asyncio.create_task(store.create(b"/b", b"1"))
+    await asyncio.sleep(0)  # both wait for the commit of this turn of the loop
+    passed_over.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await passed_over
+    await other
+    assert await store.get(b"/a") is None
+    await store.close()
