@@ -130,6 +130,8 @@ class PlainProgress:
             case Diagnostic(severity=severity, message=message, urn=urn):
                 about = f"{label(urn)}: " if urn else ""
                 self.line(f"    {severity + ': ' if severity is not Severity.INFO else ''}{about}{message}")
+            case contract.Progress(message=message, urn=urn) if urn:
+                self.line(f"    {label(urn)}: {message}")
             case contract.Progress(message=message):
                 self.line(f"  {message} ...")
             case _:
@@ -183,6 +185,9 @@ class RichProgress(PlainProgress):
                 super().hear(event)
             case ResourcePre():
                 pass
+            case contract.Progress(message=message, urn=urn) if urn:
+                if (spinner := self._running.get(urn)) is not None:
+                    spinner.update(text=f"{label(urn)}: {message}")
             case contract.Progress(message=message):
                 self._running[""] = Spinner("dots", message)
             case _:

@@ -217,7 +217,10 @@ class _Translator:
             self._done(done.metadata, "")
         elif (failed := event.res_op_failed_event) is not None:
             self._done(failed.metadata, "failed")
-        elif (said := event.diagnostic_event) is not None and not said.ephemeral:
+        elif (said := event.diagnostic_event) is not None and said.ephemeral:
+            if said.urn and (line := said.message.strip()):
+                self._tell(Progress(line, said.urn))
+        elif said is not None:
             severity = _SEVERITIES.get(str(said.severity), Severity.INFO)
             text = said.message.strip()
             if text and severity is Severity.ERROR:

@@ -102,9 +102,10 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A phase of the deployment, for people who wait."""
+    """A phase of the deployment, or of the work on one resource, for people who wait."""
 
     message: str
+    urn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

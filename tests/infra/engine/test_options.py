@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from iacorch.errors import EngineError
-from iacorch.infra.engine.contract import Deployer, Op
+from iacorch.infra.engine.contract import Deployer, Op, Progress
 from tests.infra.engine.conftest import World, urn
 
 
@@ -16,6 +16,14 @@ def lay_out(world: World, id_: str, **inputs: object) -> None:
     """A thing that nobody's stack made."""
     thing = {"urn": "elsewhere", "inputs": inputs, "outputs": {**inputs, "address": "10.1.1.1"}}
     (world.things / f"{id_}.json").write_text(json.dumps(thing))
+
+
+async def test_what_is_said_while_a_resource_is_made_is_heard(world: World) -> None:
+    world.program('pulumi.log.info("half way", Thing("a"), ephemeral=True)\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    await engine.up(world.ref, world.options(), world.hear)
+    assert Progress("half way", urn("a")) in world.events
 
 
 RENAMES = [

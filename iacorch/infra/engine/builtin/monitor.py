@@ -25,7 +25,7 @@ from iacorch.infra.engine.builtin.providers import with_version
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.steps import Registration
 from iacorch.infra.engine.builtin.transforms import Transforms
-from iacorch.infra.engine.contract import Diagnostic, Severity
+from iacorch.infra.engine.contract import Diagnostic, Progress, Severity
 from iacorch.infra.engine.errors import Interrupted, ResourceFailed, Unsupported
 from iacorch.infra.protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
@@ -237,7 +237,9 @@ class Monitor:
         severity = _SEVERITIES.get(request.severity, Severity.INFO)
         if severity is Severity.ERROR and not request.urn:
             self._on_error_log(request.message)
-        elif not request.ephemeral:
+        elif request.ephemeral:
+            self._deployment.execution.listen(Progress(request.message.rstrip(), request.urn))
+        else:
             self._deployment.execution.listen(Diagnostic(severity, request.message.rstrip(), request.urn))
         return empty_pb2.Empty()
 
