@@ -65,7 +65,10 @@ printf '%s' {content} >"$fresh"
 mv "$fresh" {file}
 cat {file}
 """
-_GIVE_BACK: Final = "if grep -qF {token} {file} 2>/dev/null; then rm -f {file}; fi\n"
+_GIVE_BACK: Final = """if grep -qF {token} {file} 2>/dev/null; then rm -f {file}; fi
+# nothing of ours stays behind, and nothing of others' goes
+rmdir {folder} 2>/dev/null || true
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,10 @@ class SshDriver:
             raise NotOurs(id, operation="give back")
         if not seen.answers:
             raise CloudUnavailable("give back", f"{seen.host.name} does not answer: {seen.words}")
-        await self._run(seen.host, _GIVE_BACK.format(token=shlex.quote(f'"{seen.adoption.token}"'), file=FILE))
+        await self._run(
+            seen.host,
+            _GIVE_BACK.format(token=shlex.quote(f'"{seen.adoption.token}"'), file=FILE, folder=FILE.rpartition("/")[0]),
+        )
         self._remember(seen.host, None)
 
     async def list_owned(self, cluster: str) -> tuple[Machine, ...]:

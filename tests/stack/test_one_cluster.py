@@ -1,16 +1,20 @@
-"""Machines rented from a cloud become nodes: an EC2 with real machines behind it, asked with boto3 and with libcloud.
+"""Owned hosts and rented machines in one cluster: a host over SSH carries the control plane, an EC2 with real machines
+behind it gives workers, one asked with boto3 and one with libcloud.
 
-One control plane, a worker by each driver, a pod on each worker, a second run, and nothing left at the end. The stages
-build on each other, so they are one test (about 50 s; the node image is built when it is not there).
+A second run changes nothing, and in the end the host is given back and nothing rented is left. The stages build on each
+other, so they are one test (about 50 s on a quiet machine; the node image is built when it is not there).
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.api import objects
 from iacorch.api.catalogue import NODE
@@ -19,9 +23,11 @@ from iacorch.client.http import HttpClient
 from iacorch.infra.engine.builtin.engine import BuiltIn
 from iacorch.infra.engine.contract import Options, StackRef
 from iacorch.infra.engine.select import BUNDLED
+from iacorch.infra.provider.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from tests.agent import busybox
+from tests.infra.machines import containers
 from tests.infra.machines.ec2_machines import debian, ec2_with_machines
 
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(not busybox.engine_answers(), reason="needs a Docker Engine")]
@@ -44,23 +50,30 @@ clouds = json.loads(os.environ["CLOUDS"])
 key = SshKey("administrator")
 
 
-def machine(name, driver):
-    return VirtualMachine(
+server = VirtualMachine("server", driver="ssh", settings=clouds["ssh"], instance_type="owned")
+opens = clouds["ssh"]["private_key"]
+control_plane = ControlPlane("server", connection=server.connection(opens), machine_id=server.id)
+for name, driver in (("by-boto", "aws"), ("by-libcloud", "libcloud")):
+    vm = VirtualMachine(
         name, driver=driver, settings=clouds[driver], instance_type="t3.small", ssh_public_key=key.public_key
     )
-
-
-server = machine("server", "aws")
-control_plane = ControlPlane("server", connection=server.connection(key.private_key), machine_id=server.id)
-for name, driver in (("by-boto", "aws"), ("by-libcloud", "libcloud")):
-    vm = machine(name, driver)
     Node(name, connection=vm.connection(key.private_key), machine_id=vm.id, control_plane=control_plane)
 pulumi.export("kubeconfig", control_plane.kubeconfig)
 """
 
 
-async def test_machines_of_two_drivers_become_ready_and_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def host() -> Iterator[str]:
+    """The name of a container that is somebody's server, and stays it."""
+    name = f"iacdrv-owned-{SystemIds().suffix()}"
+    try:
+        yield name
+    finally:
+        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+
+
+async def test_machines_of_three_drivers_make_one_cluster_and_leave_nothing(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
@@ -74,15 +87,18 @@ async def test_machines_of_two_drivers_become_ready_and_leave_nothing(
     (tmp_path / "state").mkdir()
     plugins = {**BUNDLED, "iacorch": [sys.executable, "-m", "iacorch.infra.provider.main"]}
     engine = BuiltIn(SystemClock(), SystemIds(), passphrase="x", bundled=plugins)
+    keys = key_pair(Ed25519PrivateKey.generate(), "owner")
+    inventory = {"name": "server", "address": containers.server(host, public_key=keys["publicKey"])}
     with ec2_with_machines() as (server, machines):
-        host, port = server.url.removeprefix("http://").split(":")
+        there, port = server.url.removeprefix("http://").split(":")
         debian(server, REGION)
         clouds = {
+            "ssh": {"hosts": [inventory], "private_key": keys["privateKey"], "ledger": str(tmp_path / "hosts.json")},
             "aws": {"region": REGION, "endpoint_url": server.url},
             "libcloud": {
                 "provider": "ec2",
                 "positional": ["key", "secret"],
-                "arguments": {"secure": False, "host": host, "port": int(port), "region": AMERICA},
+                "arguments": {"secure": False, "host": there, "port": int(port), "region": AMERICA},
                 "image": debian(server, AMERICA),
             },
         }
@@ -94,11 +110,13 @@ async def test_machines_of_two_drivers_become_ready_and_leave_nothing(
                 nodes = {objects.name(node): node for node in (await client.list(NODE)).items}
             assert sorted(nodes) == ["by-boto", "by-libcloud"]
             assert all(objects.condition_is(node, "Ready") for node in nodes.values())
-            assert len(machines.alive()) == 3
+            assert len(machines.alive()) == 2
             again = await engine.up(ref, options)
             assert not again.changed, again.changes
-            assert server.calls.count("RunInstances") == 3
+            assert server.calls.count("RunInstances") == 2
         finally:
             await engine.destroy(ref, options)
         assert machines.alive() == []
         assert server.calls.count("DeleteKeyPair") == 1, "what only these machines used is gone as well"
+    left = containers.docker("exec", host, "ls", "/opt", "/etc", "/var/lib")
+    assert "iacorch" not in left, "the owned host lives, as it was"
