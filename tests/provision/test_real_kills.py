@@ -59,7 +59,7 @@ class Account:
 async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kills = int(os.environ.get("IACORCH_KILLS", "4"))
+    kills = int(os.environ.get("IACORCH_KILLS", "2"))
     cloud_environment(monkeypatch)
     with ec2_server() as server, Site(tmp_path).serving() as site:
         server.machines_behind = Nobody()
@@ -72,11 +72,18 @@ async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_ki
             await client.create(NODE_POOL, site.pool(limits={"machines": MACHINES}))
             await client.create(DEPLOYMENT, deployment(replicas=MACHINES, cpu="1500m"))
 
-            async def kill_after(calls: int) -> None:
-                """Once EC2 was asked so often by a new provisioner, or once nothing more happens."""
+            async def has_no_claims() -> bool:
+                return not (await client.list(NODE_CLAIM)).items
+
+            async def kill_after(calls: int, *, shrinks: bool) -> None:
+                """Once EC2 was asked so often by a new provisioner, or once there is nothing left to shrink."""
                 asked = len(server.calls) + calls
                 process = site.provisioner()
-                await until(lambda: len(server.calls) >= asked, f"{calls} calls", process)
+
+                async def is_time() -> bool:
+                    return len(server.calls) >= asked or (shrinks and await has_no_claims())
+
+                await until(is_time, f"{calls} calls", process)
                 process.kill()
                 process.wait()
                 found = account.machines()
@@ -87,19 +94,18 @@ async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_ki
 
             growing, shrinking = kills - kills // 2, kills // 2
             for number in range(growing):
-                await kill_after(1 + number * CALLS // growing)
+                await kill_after((number + 1) * CALLS // (growing + 1), shrinks=False)
             patient = site.provisioner()
             await until(lambda: sum(account.machines().values()) == MACHINES, "all are made", patient)
             patient.kill()
             patient.wait()
             await client.delete(NODE_POOL, "", "burst")
             for number in range(shrinking):
-                if account.machines():
-                    await kill_after(1 + number * CALLS // shrinking)
+                await kill_after((number + 1) * CALLS // (shrinking + 1), shrinks=True)
             last = site.provisioner()
 
             async def is_over() -> bool:
-                return not account.machines() and not (await client.list(NODE_CLAIM)).items
+                return not account.machines() and await has_no_claims()
 
             await until(is_over, "everything is given back", last)
         account.close()
