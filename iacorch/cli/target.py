@@ -76,6 +76,12 @@ class Target:
         return BuiltIn(SystemClock(), SystemIds(), passphrase=passphrase(os.environ), bundled=BUNDLED)
 
 
+def target_in(root: Path, stack: str = "", backend: str = "") -> Target:
+    """A target for whoever has no command line."""
+    root = root.resolve()
+    return Target(root, stack, backend or _backend(root), "builtin", debug=False)
+
+
 def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of a target, and the target as its first argument."""
 

@@ -15,6 +15,13 @@ PACKAGE = Path(iacorch.__file__).parent
 _IN_WHEEL = Path(__file__).parent / "_files"
 
 
+def collections() -> Path:
+    """The folder above `ansible_collections`, beside the package in a checkout and in a wheel. Raises BundleFailed."""
+    if not (PACKAGE.parent / "ansible_collections" / "iacorch" / "nodes").is_dir():
+        raise BundleFailed("the Ansible collection is missing from this installation", hint="install iacorch again")
+    return PACKAGE.parent
+
+
 def directory(name: str) -> Path:
     """`playbooks` or `requirements`, wherever this installation has it. Raises BundleFailed."""
     for parent in (_IN_WHEEL, PACKAGE.parent):
