@@ -221,7 +221,13 @@ PLAYBOOK_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Longest line of one Ansible event: a task's result may hold a package manager's whole output."""
 PLAYBOOK_STOP_SECONDS: Final = 10.0
 """Patience between asking Ansible to end and ending it."""
+GO_BACK_SECONDS: Final = 150.0
+"""For the build before to run again: longer than its unit may take to start."""
+BOOTSTRAP_GATHER_SECONDS: Final = 0.5
+"""Machines that are ready for Ansible within this of the first one share its run."""
 BUNDLE_SECONDS: Final = 300.0
+BUNDLE_WHEELS_SECONDS: Final = 900.0
+"""For all wheels of an operator's own machine: a hundred of them."""
 BUNDLES_KEPT: Final = 4
 
 # The node's network
@@ -285,6 +291,10 @@ ENGINE_MESSAGE_BYTES: Final = 400 * 1024 * 1024
 CREATE_SECONDS: Final = 600.0
 """Patience of one create, update or delete unless the program's custom timeouts say otherwise."""
 NODE_READY_SECONDS: Final = 120.0
+UPGRADE_DRAIN_SECONDS: Final = 300.0
+"""For pods to leave a node that is about to be changed to another build; longer than their usual grace."""
+UPGRADE_READY_SECONDS: Final = 60.0
+"""Until an agent that was changed to another build renews its node's lease twice; else it is changed back."""
 SERVER_READY_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 60.0
 API_POLL_SECONDS: Final = 0.3

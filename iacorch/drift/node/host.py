@@ -7,7 +7,6 @@ saw. Who changes the plan or the files of bootstrap changes what is wanted here,
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,8 +14,8 @@ from typing import Final
 from iacorch.agent.network.settings import TABLE, TUNNEL_LINK
 from iacorch.infra.bootstrap.files import File, files_of
 from iacorch.infra.bootstrap.plan import AGENT_DATA_DIR, AGENT_UNIT, CONTROL_PLANE_DATA_DIR, Plan
+from iacorch.infra.bootstrap.settled import DOCKER_CONFIG, docker_config_text
 
-DOCKER_CONFIG: Final = "/etc/docker/daemon.json"
 ROOT: Final = "root:root"
 
 
@@ -53,8 +52,7 @@ def wanted_of(plan: Plan, *, name: str, bundle: str, bundle_files: int = 0) -> W
     files = {path: _wanted(path, file) for path, file in files_of(plan, bundle).items()}
     is_node = plan.unit == AGENT_UNIT
     if config := plan.variables.get("docker_config"):
-        text = json.dumps(config, indent=4, sort_keys=True) + "\n"
-        files[DOCKER_CONFIG] = WantedFile(_sha256(text), "644")
+        files[DOCKER_CONFIG] = WantedFile(_sha256(docker_config_text(config)), "644")
     if is_node:
         files[f"{AGENT_DATA_DIR}/pki/agent.key"] = WantedFile(secret=True)
     services = [f"{plan.unit}.service", *(["docker.service"] if is_node else [])]

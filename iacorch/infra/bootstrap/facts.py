@@ -65,6 +65,13 @@ class Facts:
     docker_in_use: bool = False
     """Whether the Docker Engine has containers or networks that are not ours."""
     has_nft: bool = False
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Files that bootstrap writes: path -> (mode, SHA-256), root's only."""
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Unit -> what systemd says, as `active enabled`."""
+    complete_bundles: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    """Sets of images that an air-gapped bundle brought."""
     installation: Installation = Installation()
 
 
@@ -117,6 +124,10 @@ def parse(text: str, *, asked_between: tuple[float, float] = (0.0, 0.0)) -> Fact
         docker_config=_docker_config(one.get("docker_config", "")),
         docker_in_use="docker_in_use" in one,
         has_nft="nft" in one,
+        files={path: _file(rest) for path, rest in pairs("file").items()},
+        services=pairs("service"),
+        complete_bundles=frozenset(every("complete")),
+        images=frozenset(every("images")),
         installation=Installation(pairs("unit"), pairs("owner"), pairs("bundle")),
     )
 
@@ -125,6 +136,11 @@ def _python(value: str) -> Python:
     version, _, path = value.partition(" ")
     major, minor = version.split(".")
     return Python((int(major), int(minor)), path)
+
+
+def _file(value: str) -> tuple[str, str]:
+    mode, _, digest = value.partition(" ")
+    return mode, digest
 
 
 def _port(value: str) -> tuple[Protocol, int]:

@@ -70,4 +70,22 @@ for unit in iacorchd iacorch-agent; do
   say owner "$unit $(cat "/etc/iacorch/$unit.owner" 2>/dev/null)"
   say bundle "$unit $(sed -n 's|^ExecStart=.*/opt/iacorch/\([^/]*\)/.*|\1|p' "$file")"
 done
+
+for file in /etc/iacorch/* /etc/systemd/system/iacorchd.service /etc/systemd/system/iacorch-agent.service \
+  /etc/docker/daemon.json; do
+  [ -f "$file" ] && [ "$(stat -c %u:%g "$file")" = 0:0 ] &&
+    say file "$file $(stat -c %a "$file") $(sha256sum "$file" | cut -d ' ' -f 1)"
+done
+for unit in iacorchd.service iacorch-agent.service docker.service; do
+  state=$(systemctl is-active "$unit" 2>/dev/null)
+  [ "$state" = active ] && say service "$unit $state $(systemctl is-enabled "$unit" 2>/dev/null)"
+done
+for bundle in /opt/iacorch/*/complete; do
+  [ -e "$bundle" ] || continue
+  bundle=${bundle%/complete}
+  say complete "${bundle##*/}"
+done
+for images in /var/lib/iacorch-agent/images/*; do
+  [ -e "$images" ] && say images "${images##*/}"
+done
 say end 1

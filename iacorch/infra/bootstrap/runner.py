@@ -78,12 +78,27 @@ class PlaybookResult:
     tasks: Mapping[str, tuple[TaskChange, ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a run; hosts without a failure were done to the end."""
+
+    result: PlaybookResult
+    failures: tuple[HostFailure, ...] = ()
+
+
 Listener = Callable[[Progress], None]
 
 
-def host_run(name: str, session: SshSession, plan: Plan, bundle: Bundle) -> HostRun:
+def host_run(
+    name: str, session: SshSession, plan: Plan, bundle: Bundle, *, extra: Mapping[str, Any] | None = None
+) -> HostRun:
     """A machine on which a plan is carried out with the bundle that was built for it."""
-    given = {**plan.variables, "iacorch_unit": plan.unit, "iacorch_bundle_archive": str(bundle.archive)}
+    given = {
+        **plan.variables,
+        **(extra or {}),
+        "iacorch_unit": plan.unit,
+        "iacorch_bundle_archive": str(bundle.archive),
+    }
     given["iacorch_bundle_id"] = bundle.id
     group: Literal["nodes", "control_plane"] = "nodes" if plan.bundle == "agent" else "control_plane"
     return HostRun(name, session, given, group, plan.python.path, files_of(plan, bundle.id))
@@ -120,7 +135,22 @@ async def run_playbook(
     timeout_seconds: float = limits.PLAYBOOK_SECONDS,
     check: bool = False,
 ) -> PlaybookResult:
-    """Run it to the end on every host that can; cancelling ends Ansible. Raises PlaybookFailed.
+    """As `run_hosts`. Raises PlaybookFailed when it failed on any host."""
+    outcome = await run_hosts(playbook, hosts, listener, timeout_seconds=timeout_seconds, check=check)
+    if outcome.failures:
+        raise PlaybookFailed(playbook, outcome.failures)
+    return outcome.result
+
+
+async def run_hosts(
+    playbook: Playbook,
+    hosts: Sequence[HostRun],
+    listener: Listener,
+    *,
+    timeout_seconds: float = limits.PLAYBOOK_SECONDS,
+    check: bool = False,
+) -> Outcome:
+    """Run it to the end on every host that can; cancelling ends Ansible.
 
     With `check` nothing is changed, and the result says what would be.
     """
@@ -134,12 +164,16 @@ async def run_playbook(
             if status == "failed" and not collector.words:
                 stderr.seek(0)
                 collector.words = stderr.read()[-2_000:].decode("utf-8", "replace").strip()
-    if collector.failures or status != "successful":
-        raise PlaybookFailed(playbook, collector.failures or _unfinished(hosts, status, collector.words))
-    return PlaybookResult(
+    result = PlaybookResult(
         {host.name: collector.changed.get(host.name, 0) for host in hosts},
         {host.name: tuple(collector.tasks.get(host.name, ())) for host in hosts},
     )
+    if status == "successful" or (status == "failed" and collector.failures):
+        return Outcome(result, tuple(collector.failures))
+    # Ended before it was over: what was heard of, and the rest of them too.
+    heard = {failure.host for failure in collector.failures}
+    unheard = [host for host in hosts if host.name not in heard]
+    return Outcome(result, (*collector.failures, *_unfinished(unheard, status, collector.words)))
 
 
 class Collector:
@@ -234,7 +268,8 @@ def _unfinished(hosts: Sequence[HostRun], status: str, words: str) -> list[HostF
 
 def _job(playbook: Playbook, hosts: Sequence[HostRun], directory: Path, timeout_seconds: float) -> dict[str, Any]:
     """What `ansible_runner.run` is called with."""
-    (directory / "ansible.cfg").touch()
+    # It looks a thousand times a second whether a task has ended; most take longer than that.
+    (directory / "ansible.cfg").write_text("[defaults]\ninternal_poll_interval = 0.01\n")
     for host in hosts:
         files.write(_archive_of(host, directory), host.files)
     return {
@@ -305,12 +340,13 @@ def environment(directory: Path, *, forks: int) -> dict[str, str]:
         "ANSIBLE_ROLES_PATH": str(sources.directory("playbooks") / "roles"),
         "ANSIBLE_PIPELINING": "true",
         "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_STRATEGY": "free",  # no machine waits for a slower one
         "ANSIBLE_FORKS": str(max(1, min(forks, 32))),
         "ANSIBLE_INJECT_FACT_VARS": "false",
         "ANSIBLE_DEPRECATION_WARNINGS": "false",
         "ANSIBLE_NOCOLOR": "true",
         "ANSIBLE_BECOME_ALLOW_SAME_USER": "false",
-        "ANSIBLE_SSH_ARGS": "-C",
+        "ANSIBLE_SSH_ARGS": "-o Compression=no",  # the bundle, which is nearly all there is to send, is compressed
         "PYTHONWARNINGS": "ignore",
         "LC_ALL": "C.UTF-8",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
