@@ -8,6 +8,7 @@ BootstrapError
 |   +-- NotPrivileged        we are in, but neither root nor allowed to sudo without a password
 |   +-- RemoteFailed         a command on the host failed
 |   +-- PreflightRefused     the plan refused the host; nothing on it was changed
++-- WentBack                 another build did not work; the one before runs again
 +-- PlaybookFailed           Ansible failed on some hosts; one `HostFailure` each
 +-- BundleFailed             the archive for the nodes could not be built
 """
@@ -83,6 +84,10 @@ class PlaybookFailed(BootstrapError):
         words = "; ".join(f"{f.host}: {f.task}: {f.message}" for f in self.failures)
         hints = dict.fromkeys(f.hint for f in self.failures if f.hint)
         super().__init__(f"{playbook} failed: {words}", hint="; ".join(hints))
+
+
+class WentBack(BootstrapError):
+    """Another build of the daemon did not work, and the machine runs the one before again."""
 
 
 class BundleFailed(BootstrapError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from iacorch.api import catalogue, objects
 from iacorch.api.objects import Object
@@ -21,6 +22,9 @@ from iacorch.kit.clock import Clock
 
 NODE = catalogue.kind("Node")
 POD = catalogue.kind("Pod")
+LEASE = catalogue.kind("Lease", "coordination.k8s.io/v1")
+LEASE_NAMESPACE: Final = "kube-node-lease"
+LEASE_RENEWALS: Final = 2
 
 
 class NotInTime(IacorchError):
@@ -68,6 +72,23 @@ async def wait_ready(client: Client, name: str, clock: Clock, say: Say, *, timeo
     return node
 
 
+async def wait_beating(client: Client, name: str, clock: Clock, say: Say, *, timeout_seconds: float) -> None:
+    """Return when the node's agent has renewed its lease twice from now on. Raises NotInTime."""
+    seen: list[str] = []
+
+    async def ask() -> str:
+        try:
+            lease = await client.get(LEASE, LEASE_NAMESPACE, name)
+        except ApiError as error:
+            return error.message
+        renewed = str(objects.spec(lease).get("renewTime", ""))
+        if not seen or seen[-1] != renewed:
+            seen.append(renewed)
+        return "" if len(seen) > LEASE_RENEWALS else "its agent does not renew its lease"
+
+    await _wait(ask, f"node {name}", clock, say, timeout_seconds)
+
+
 async def find_node(client: Client, name: str) -> Object | None:
     """The Node object, or None. Raises Unavailable."""
     try:
@@ -76,12 +97,17 @@ async def find_node(client: Client, name: str) -> Object | None:
         return None
 
 
-async def drain(client: Client, name: str, clock: Clock, say: Say, *, timeout_seconds: float) -> None:
-    """Cordon the node and evict its pods, but for DaemonSets'. What is left after the time is said, not awaited."""
+async def cordon(client: Client, name: str, *, unschedulable: bool = True) -> None:
+    """Or uncordon. Raises NotFound."""
+    await client.patch(NODE, "", name, {"spec": {"unschedulable": True if unschedulable else None}})
+
+
+async def drain(client: Client, name: str, clock: Clock, say: Say, *, timeout_seconds: float) -> list[str]:
+    """Cordon the node and evict its pods, but for DaemonSets'. What is left after the time is said and answered."""
     try:
-        await client.patch(NODE, "", name, {"spec": {"unschedulable": True}})
+        await cordon(client, name)
     except NotFound:
-        return
+        return []
     deadline = clock.monotonic() + timeout_seconds
     while pods := await _evictable(client, name):
         say(f"{name}: draining, {len(pods)} pods left")
@@ -89,10 +115,11 @@ async def drain(client: Client, name: str, clock: Clock, say: Say, *, timeout_se
             if not objects.is_deleting(pod):
                 await _evict(client, pod)
         if clock.monotonic() >= deadline:
-            left = ", ".join(f"{objects.namespace(pod)}/{objects.name(pod)}" for pod in pods[:5])
-            say(f"{name}: {len(pods)} pods did not leave in {timeout_seconds:.0f} s: {left}")
-            return
+            left = [f"{objects.namespace(pod)}/{objects.name(pod)}" for pod in pods]
+            say(f"{name}: {len(pods)} pods did not leave in {timeout_seconds:.0f} s: {', '.join(left[:5])}")
+            return left
         await clock.sleep(limits.API_POLL_SECONDS)
+    return []
 
 
 async def forget_node(client: Client, name: str) -> None:

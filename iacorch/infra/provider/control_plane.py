@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from iacorch.errors import ApiError, ConfigError, EngineError
-from iacorch.infra.bootstrap.errors import PlaybookFailed, RemoteFailed
+from iacorch.infra.bootstrap.errors import PlaybookFailed, RemoteFailed, WentBack
 from iacorch.infra.bootstrap.facts import Facts
 from iacorch.infra.bootstrap.plan import (
     CONTROL_PLANE_DATA_DIR,
@@ -151,6 +151,11 @@ class ControlPlanes:
                 outputs |= done.outputs
                 ca, _, kubeconfig = (await session.run(_FETCH)).partition(_NEXT)
                 outputs |= {"caCert": ca, "kubeconfig": reached_at(kubeconfig, _url(inputs["endpoint"]))}
+                if done.before:
+                    await self._machines.upgraded(session, done.before)
+            except WentBack as error:
+                outputs |= {"serviceActive": True, "bundle": found.installation.bundles.get(CONTROL_PLANE_UNIT, "")}
+                raise HalfMade(Made(id, outputs), [words(error)]) from error
             except (PlaybookFailed, RemoteFailed) as error:
                 raise HalfMade(Made(id, outputs), [words(error)]) from error
         await self._answers(request, id, outputs)

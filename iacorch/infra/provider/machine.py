@@ -8,25 +8,30 @@ plan; only then is anything built or changed. Errors before that are plain (noth
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from iacorch.infra.bootstrap import bundle, facts, runner, ssh
+from iacorch.infra.bootstrap import builds, bundle, facts, offline, runner, ssh
 from iacorch.infra.bootstrap.errors import (
     HostError,
     HostKeyChanged,
     HostUnreachable,
     KeyRefused,
+    PlaybookFailed,
     PreflightRefused,
+    WentBack,
 )
 from iacorch.infra.bootstrap.facts import Facts
 from iacorch.infra.bootstrap.plan import Plan, Refusal
+from iacorch.infra.bootstrap.settled import left_to_do
 from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
+from iacorch.infra.bootstrap.together import Together
 from iacorch.infra.provider.properties import Property
-from iacorch.infra.provider.resource import Properties, Request
+from iacorch.infra.provider.resource import Properties, Request, words
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 
@@ -63,6 +68,11 @@ SEEN: Final = (
     Property("bundle", "string", "Which build of the daemon is installed."),
 )
 
+# Where Ansible keeps its modules while it runs; other users of it may come later.
+_FORGET_ANSIBLE: Final = """\
+rmdir "$(getent passwd {user} | cut -d: -f6)/.iacorch-ansible" 2>/dev/null || true
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
@@ -70,6 +80,8 @@ class Bootstrapped:
 
     facts: Facts
     outputs: Mapping[str, Any]
+    before: str = ""
+    """The build that ran before, where it was another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,7 @@ class Machines:
         self.clock = clock
         self.release = release
         self._cache, self._package = cache, package
+        self._together = Together(clock)
         self._building = asyncio.Lock()  # machines that are made at once need the same bundle: build it once
 
     @asynccontextmanager
@@ -150,7 +163,10 @@ class Machines:
         planned: Plan | tuple[Refusal, ...],
         playbook: Literal["node", "control_plane"],
     ) -> Bootstrapped:
-        """Run the plan. Raises PreflightRefused and BundleFailed before, PlaybookFailed after something was changed."""
+        """Run the plan. Raises PreflightRefused and BundleFailed before, PlaybookFailed after something was changed.
+
+        Where another build ran before and the new one does not start, the machine is changed back: WentBack.
+        """
         if not isinstance(planned, Plan):
             raise PreflightRefused(session.target.host, planned)
         package = {"package": self._package} if self._package else {}
@@ -159,19 +175,45 @@ class Machines:
             built = await bundle.build(
                 planned.bundle, python=planned.python.version, arch=planned.arch, cache=self._cache, **package
             )
-        host = runner.host_run(name, session, planned, built)
-        result = await runner.run_playbook(
-            playbook, [host], _telling(request.say), timeout_seconds=request.timeout_seconds
-        )
-        request.say(f"{name}: {result.changed[name]} tasks changed something")
-        outputs = {
-            "hostKeys": session.host_keys(),
-            "os": found.os_name,
-            "reachable": True,
-            "serviceActive": True,
-            "bundle": built.id,
-        }
-        return Bootstrapped(found, outputs)
+        extra = offline.variables(found, self._cache)
+        done = {"hostKeys": session.host_keys(), "os": found.os_name, "reachable": True, "serviceActive": True}
+        outputs = {**done, "bundle": built.id}
+        left = left_to_do(found, planned, built.id, extra)
+        if not left:
+            request.say(f"{name}: 0 tasks changed something")
+            return Bootstrapped(found, outputs)
+        request.say(f"{name}: to do: {', '.join(left)}")
+        host = runner.host_run(name, session, planned, built, extra=extra)
+        before = found.installation.bundles.get(planned.unit, "")
+        if before in ("", built.id) or not found.installation.active(planned.unit):
+            before = ""  # there is nothing that works to go back to
+        else:
+            request.say(f"{name}: from build {before} to {built.id}")
+            await builds.remember(session, planned.unit, before)
+        try:
+            changed = await self._together.run(
+                playbook, host, _telling(request.say), timeout_seconds=request.timeout_seconds
+            )
+        except PlaybookFailed as error:
+            if before:
+                raise await self.went_back(
+                    request, session, name=name, unit=planned.unit, build=before, why=words(error)
+                ) from error
+            raise
+        request.say(f"{name}: {changed} tasks changed something")
+        return Bootstrapped(found, outputs, before)
+
+    async def went_back(
+        self, request: Request, session: SshSession, *, name: str, unit: str, build: str, why: str
+    ) -> WentBack:
+        """Change a machine back to the build before; the error that says so. RemoteFailed where that fails too."""
+        request.say(f"{name}: going back to build {build}: {why}")
+        await builds.go_back(session, unit, build)
+        return WentBack(f"{name}: the new build does not work, so build {build} runs again: {why}")
+
+    async def upgraded(self, session: SshSession, before: str) -> None:
+        """The new build works: only it and the one before stay on the machine."""
+        await builds.forget(session, before)
 
     async def reset(self, request: Request, target: SshTarget, *, name: str, unit: str, owner: str) -> None:
         """Take the daemon off a machine. One that is gone, or is another one by now, is said and left alone.
@@ -187,6 +229,7 @@ class Machines:
                 python = next((p.path for p in found.pythons), "/usr/bin/python3")
                 host = runner.HostRun(name, session, {"iacorch_unit": unit}, python=python)
                 await runner.run_playbook("reset", [host], _telling(request.say))
+                await session.run(_FORGET_ANSIBLE.format(user=shlex.quote(target.user)))
         except (HostUnreachable, HostKeyChanged, KeyRefused) as error:
             request.say(f"{name}: its machine is left as it is: {error.message}")
 

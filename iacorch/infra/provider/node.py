@@ -14,9 +14,9 @@ from typing import Any
 
 from iacorch.api import objects
 from iacorch.errors import ApiError, ConfigError, EngineError, Unavailable
-from iacorch.infra.bootstrap.errors import PlaybookFailed
+from iacorch.infra.bootstrap.errors import PlaybookFailed, WentBack
 from iacorch.infra.bootstrap.plan import AGENT_UNIT, NodeConfig, node_ip, plan_node
-from iacorch.infra.bootstrap.ssh import SshTarget
+from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.provider import cluster
 from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
@@ -175,6 +175,11 @@ class Nodes:
                 done = await self._machines.bootstrap(
                     request, session, name=name, found=found, planned=planned, playbook="node"
                 )
+                if done.before:
+                    await self._prove(request, session, name, inputs, done.before)
+            except WentBack as error:
+                outputs |= {"serviceActive": True, "bundle": found.installation.bundles.get(AGENT_UNIT, "")}
+                raise HalfMade(Made(id, outputs), [words(error)]) from error
             except PlaybookFailed as error:
                 raise HalfMade(Made(id, outputs), [words(error)]) from error
         outputs |= done.outputs
@@ -186,6 +191,20 @@ class Nodes:
             reason = f"{_host(target)}: the agent is installed, but {words(error)}"
             raise HalfMade(Made(id, outputs), [reason]) from error
         return Made(id, {**outputs, "ready": True, "version": _version(node)})
+
+    async def _prove(self, request: Request, session: SshSession, name: str, inputs: Properties, before: str) -> None:
+        """A new build that does not keep its node alive is not kept. Raises WentBack."""
+        patience = min(limits.UPGRADE_READY_SECONDS, request.timeout_seconds)
+        try:
+            async with cluster.opened(str(inputs["kubeconfig"])) as client:
+                await cluster.wait_beating(client, name, self._clock, request.say, timeout_seconds=patience)
+        except cluster.NotInTime as error:
+            raise await self._machines.went_back(
+                request, session, name=name, unit=AGENT_UNIT, build=before, why=words(error)
+            ) from error
+        except ConfigError:
+            return  # what follows needs the API as well, and says so
+        await self._machines.upgraded(session, before)
 
     async def _node(self, inputs: Properties) -> tuple[bool, str]:
         """Whether the Node object is Ready, and its agent's version. Nobody answering is not Ready."""

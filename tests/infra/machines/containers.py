@@ -43,7 +43,7 @@ def machine_image() -> str:
     return _IMAGE
 
 
-def server(name: str, *, public_key: str = "", labels: Mapping[str, str] | None = None) -> str:
+def server(name: str, *, public_key: str = "", labels: Mapping[str, str] | None = None, network: str = "bridge") -> str:
     """Start a container that is a fresh Debian server, as `stacks/local` makes them; its address."""
     options = [f"--cap-add={capability}" for capability in NODE_CAPABILITIES]
     options += [f"--security-opt={option}" for option in NODE_SECURITY]
@@ -52,7 +52,7 @@ def server(name: str, *, public_key: str = "", labels: Mapping[str, str] | None 
     options += [f"--label={label}={value}" for label, value in (labels or {}).items()]
     image = node_image(lambda line: None)
     named = ["--name", name, "--hostname", name, "-e", f"AUTHORIZED_KEY={public_key}"]
-    docker("run", "--detach", "--cgroupns=host", *named, *options, image)
+    docker("run", "--detach", "--cgroupns=host", "--network", network, *named, *options, image)
     return address_of(name)
 
 

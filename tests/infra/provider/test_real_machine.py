@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,13 +22,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.api.catalogue import NODE, POD
 from iacorch.infra.bootstrap.errors import HostError
+from iacorch.infra.bootstrap.sources import PACKAGE
 from iacorch.infra.provider.cluster import opened
 from iacorch.infra.provider.control_plane import ControlPlanes
 from iacorch.infra.provider.machine import Machines
 from iacorch.infra.provider.manifest import Manifests
 from iacorch.infra.provider.node import Nodes
 from iacorch.infra.provider.properties import fill
-from iacorch.infra.provider.resource import Made, Request, Resource
+from iacorch.infra.provider.resource import HalfMade, Made, Request, Resource
 from iacorch.infra.provider.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
@@ -37,15 +40,39 @@ pytestmark = [pytest.mark.docker, pytest.mark.skipif(not busybox.engine_answers(
 CLOCK = SystemClock()
 PATIENCE_SECONDS = 600.0
 NODE_PORT = 30080
+INSTALL_PACKAGES = """
+set -e
+until [ "$(systemctl is-system-running)" = running ]; do [ "$(systemctl is-system-running)" != degraded ] || break; done
+export DEBIAN_FRONTEND=noninteractive
+install="apt-get -qy install --no-install-recommends docker.io nftables"
+$install >/dev/null 2>&1 || { apt-get -q update >/dev/null && $install >/dev/null; }
+docker version >/dev/null
+"""
+LOOK_OF_A_MACHINE = r"""
+find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /dev -o -path /var/log \
+  -o -path /var/cache/apt -o -path /var/lib/apt \) -prune -o -printf '%y %m %u:%g %p\n' | sort
+find /run -maxdepth 1 -name 'iac*'
+find /var/lib/docker -maxdepth 1 -printf '%p\n' | sort
+docker ps -aq; docker images -q; docker volume ls -q
+systemctl list-unit-files --no-legend --no-pager | sort
+systemctl list-units --failed --no-legend --no-pager
+ls /sys/class/net
+ip -o -4 addr show | cut -d ' ' -f 2-7
+ip -4 route | sed 's/ *$//'; ip rule
+nft --stateless list ruleset | sort
+cat /etc/passwd /etc/group
+awk '{print $2,$3}' /proc/mounts | sort
+"""
+"""Files, containers, images, units, links, routes, rules, users, mounts."""
 
 
 class Machine:
     """A container that is a fresh Debian server."""
 
-    def __init__(self, name: str, public_key: str) -> None:
+    def __init__(self, name: str, public_key: str, *, network: str = "bridge") -> None:
         self.name = name
         self.said: list[str] = []
-        self.address = containers.server(name, public_key=public_key)
+        self.address = containers.server(name, public_key=public_key, network=network)
 
     def run(self, *command: str, stdin: bytes = b"") -> str:
         return docker("exec", "-i", self.name, *command, stdin=stdin)
@@ -152,7 +179,37 @@ async def test_a_machine_that_is_not_fit_is_refused_by_name_and_left_as_it_was(
     assert "iacorch" not in machine.run("ls", "/etc", "/opt", "/var/lib"), "nothing was changed"
 
 
+def another_build(folder: Path, *, broken: bool = False) -> Path:
+    """Our package with a change that makes it another build: harmless, or its agent ends as it starts."""
+    package = folder / "iacorch"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    if broken:
+        (package / "daemons" / "agent.py").write_text("raise SystemExit('this build is broken')\n")
+    else:
+        (package / "py.typed").write_text("another build\n")
+    return package
+
+
+def tool(machine: Machine, script: str) -> str:
+    return machine.run("sh", "-c", script)
+
+
+async def becomes(machine: Machine, wanted: str) -> list[str]:
+    """The differences between the machine and `wanted`, once there are none or patience ends."""
+    found = ""
+    deadline = CLOCK.monotonic() + 60
+    while CLOCK.monotonic() < deadline:
+        found = await asyncio.to_thread(tool, machine, LOOK_OF_A_MACHINE)
+        if found == wanted:
+            break
+        await asyncio.sleep(0.5)
+    return list(unified_diff(wanted.splitlines(), found.splitlines(), n=0, lineterm=""))
+
+
 async def test_a_machine_from_nothing_to_a_node_and_back(machine: Machine, key: dict[str, str], tmp_path: Path) -> None:
+    # What the distribution's packages bring stays on a machine; here it is there before, so nothing else may be left.
+    await asyncio.to_thread(tool, machine, INSTALL_PACKAGES)
+    before = await asyncio.to_thread(tool, machine, LOOK_OF_A_MACHINE)
     machines = Machines(CLOCK)
     servers, nodes, manifests = ControlPlanes(machines, SystemIds()), Nodes(machines), Manifests(CLOCK)
 
@@ -177,6 +234,21 @@ async def test_a_machine_from_nothing_to_a_node_and_back(machine: Machine, key: 
     assert "one: 0 tasks changed something" in machine.said
     assert again.outputs["ready"] is True
 
+    # Another build takes its place beside it; one that does not work is taken back. No container is touched.
+    running = machine.run("docker", "ps", "--quiet", "--no-trunc")
+    newer = Nodes(Machines(CLOCK, package=another_build(tmp_path / "newer")))
+    node = await newer.update(machine.request("one"), node.id, given, {}, again.outputs)
+    assert node.outputs["bundle"] != again.outputs["bundle"]
+    broken = Nodes(Machines(CLOCK, package=another_build(tmp_path / "broken", broken=True)))
+    with pytest.raises(HalfMade, match=f"so build {node.outputs['bundle']} runs again: .*this build is broken") as kept:
+        await broken.update(machine.request("one"), node.id, given, {}, node.outputs)
+    node = kept.value.made
+    unit = machine.run("systemctl", "show", "--property=ActiveState,ExecStart", "iacorch-agent")
+    assert "ActiveState=active" in unit
+    assert str(node.outputs["bundle"]) in unit
+    assert machine.run("docker", "ps", "--quiet", "--no-trunc") == running
+    assert await page(f"http://{machine.address}:{NODE_PORT}/index.html") == "it works\n"
+
     await nodes.delete(machine.request("one"), node.id, given, node.outputs)
     async with opened(access["kubeconfig"]) as client:
         assert not (await client.list(NODE)).items
@@ -185,4 +257,5 @@ async def test_a_machine_from_nothing_to_a_node_and_back(machine: Machine, key: 
     assert machine.run("docker", "ps", "--all", "--quiet") == ""
     assert await nodes.read(machine.request("one"), node.id, given, node.outputs) is None
     await servers.delete(machine.request("server"), server.id, inputs(servers, "server"), server.outputs)
-    assert "iacorch" not in machine.run("ls", "/etc", "/opt", "/var/lib")
+    left = await becomes(machine, before)
+    assert not left, "\n".join(left)

@@ -8,6 +8,12 @@ for link in $(ls /sys/class/net); do
   iac[0-9]* | iac-* | iacp* | iacvx*) command -v ip >/dev/null && ip link delete "$link" 2>/dev/null && echo "removed link $link" ;;
   esac
 done
+# The ranges of pods that this node had: what is not a pod's was answered at once.
+if command -v ip >/dev/null; then
+  ip -4 route show | sed -n 's/^unreachable \([^ ]*\) proto static metric 1000000.*/\1/p' | while read -r range; do
+    ip -4 route delete unreachable "$range" metric 1000000 && echo "removed route $range"
+  done
+fi
 if command -v nft >/dev/null; then
   nft list tables 2>/dev/null | while read -r _ family table; do
     case $table in iacorch*) nft delete table "$family" "$table" && echo "removed rules $family $table" ;; esac

@@ -1,0 +1,92 @@
+"""`iacorch upgrade`: this build of iacorch on every machine of the stacks, a failure domain at a time.
+
+In: options, the project's stacks. Out: the plan; then a line a step, or at which machine it stopped and why. The order
+and its carrying out are in `iacorch.rollout`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from iacorch.cli.progress import PlainProgress, Progress, RichProgress
+from iacorch.cli.target import Target, with_target
+from iacorch.client.config import parse_kubeconfig
+from iacorch.client.http import HttpClient
+from iacorch.drift.fleet import fleet_of
+from iacorch.drift.machine.source import Stacks
+from iacorch.errors import ConfigError
+from iacorch.infra.bootstrap.bundle import release
+from iacorch.infra.engine.contract import StackRef
+from iacorch.kit import limits
+from iacorch.kit.clock import SystemClock
+from iacorch.rollout import plan, run
+
+
+@click.command()
+@click.option("--at-once", type=click.IntRange(1, 100), default=1, show_default=True, help="Nodes of a zone at a time.")
+@click.option("--max-unready", type=click.IntRange(0), default=0, show_default=True, help="Others that may be down.")
+@click.option("--drain/--no-drain", default=True, help="Without: containers run on while agents restart.")
+@click.option("--drain-timeout", type=click.FloatRange(1), default=limits.UPGRADE_DRAIN_SECONDS, show_default=True,
+              metavar="SECONDS", help="How long pods may take to leave.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Go on when pods did not leave in time.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show the order; change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@with_target
+def upgrade(
+    target: Target,
+    at_once: int,
+    max_unready: int,
+    drain: bool,
+    drain_timeout: float,
+    force: bool,
+    only_plan: bool,
+    yes: bool,
+) -> None:
+    """Put this build of iacorch on every machine: control plane, then zone after zone; stops at the first failure."""
+    asyncio.run(_upgrade(target, at_once, drain_timeout, run.Rules(drain, force, max_unready), only_plan, yes))
+
+
+async def _upgrade(
+    target: Target, at_once: int, drain_timeout: float, rules: run.Rules, only_plan: bool, yes: bool
+) -> None:
+    stacks, wanted = await _stacks(target), release()
+    snapshots, errors = await stacks.snapshots()
+    if errors:
+        raise ConfigError("; ".join(errors))
+    kubeconfig = fleet_of(snapshots).kubeconfig
+    if not kubeconfig:
+        raise ConfigError("no stack has a control plane", where="--stack", hint="name the stack that has it")
+    async with HttpClient(parse_kubeconfig(kubeconfig, where="kubeconfig")) as client:
+        progress: Progress = (RichProgress if sys.stdout.isatty() else PlainProgress)(
+            "upgrade", wanted, debug=target.debug
+        )
+        hands = run.Cluster(
+            client, stacks.deployer, stacks.refs, SystemClock(),
+            say=click.echo, listen=progress.hear, drain_seconds=drain_timeout,
+        )  # fmt: skip
+        made = plan.plan(plan.members_of(snapshots, await hands.nodes(), release=wanted), at_once=at_once)
+        for number, batch in enumerate(made.batches, 1):
+            click.echo(f"{number:>3}. {batch}")
+        click.echo(f"{len(made.current)} machines run {wanted} already")
+        if only_plan or not (made.batches or made.leftovers):
+            return
+        if not yes:
+            if not sys.stdin.isatty():
+                raise ConfigError("nobody is there to answer whether to begin", where="--yes", hint="give --yes")
+            await asyncio.to_thread(click.confirm, "upgrade?", abort=True)
+        with progress:
+            done = await run.run(made, hands, click.echo, rules)
+        click.echo(f"upgraded {len(done)} machines to {wanted}")
+
+
+async def _stacks(target: Target) -> Stacks:
+    if target.stack_option:
+        names: tuple[str, ...] = (target.stack_option,)
+    else:
+        names = await target.files().stacks(StackRef(target.root, "any", target.backend_url))
+    if not names:
+        raise ConfigError("there is no stack", where="--stack", hint="make one: iacorch stack init NAME")
+    return Stacks(target.deployer(), target.files(), {name: target.ref(name) for name in names}, {})

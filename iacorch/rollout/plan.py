@@ -1,0 +1,120 @@
+"""In which order machines get another build, and why none would. Pure.
+
+In: the machines of the stacks with what the cluster says of them. Out: a `Rollout`. Control planes come first, one at a
+time: agents of an older build work with a newer server. Then zone after zone, so that an application that is spread
+over zones is never hit in two of them; a zone with nodes that are not ready comes before healthy ones, and in each zone
+such nodes come first: they have the least to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from iacorch.api import objects
+from iacorch.api.objects import Object
+from iacorch.infra.engine.builtin import urn as urns
+from iacorch.infra.engine.builtin import wire
+from iacorch.infra.engine.builtin.state import Snapshot
+
+ZONE: Final = "topology.kubernetes.io/zone"
+CORDONED: Final = "iacorch.dev/cordoned-for-upgrade"
+"""Annotation of a Node that a rollout has cordoned, and is to uncordon, also when it comes back after a crash."""
+Role = Literal["control-plane", "node"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One machine of a stack. `current`: it runs the wanted build, and the last run of bootstrap went well."""
+
+    name: str
+    urn: str
+    stack: str
+    role: Role
+    zone: str = ""
+    current: bool = False
+    ready: bool = True
+    cordoned: Literal["", "by us", "by others"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Machines that are changed at the same time."""
+
+    role: Role
+    zone: str
+    members: tuple[Member, ...]
+
+    def __str__(self) -> str:
+        where = "control plane" if self.role == "control-plane" else f"zone {self.zone or '(none)'}"
+        return f"{where}: {', '.join(member.name for member in self.members)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What is done, in order. `current` need nothing; `leftovers` only have to be uncordoned."""
+
+    batches: tuple[Batch, ...]
+    current: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+
+
+def plan(members: Iterable[Member], *, at_once: int = 1) -> Rollout:
+    """`at_once` nodes of one zone at a time."""
+    assert at_once >= 1
+    everyone = sorted(members, key=lambda member: (member.stack, member.name))
+    due = [member for member in everyone if not member.current]
+    servers = (Batch("control-plane", m.zone, (m,)) for m in due if m.role == "control-plane")
+    return Rollout(
+        (*servers, *_by_zone([member for member in due if member.role == "node"], at_once)),
+        tuple(member.name for member in everyone if member.current),
+        tuple(member.name for member in everyone if member.current and member.cordoned == "by us"),
+    )
+
+
+def _by_zone(nodes: Sequence[Member], at_once: int) -> Iterator[Batch]:
+    zones: dict[str, list[Member]] = {}
+    for node in nodes:
+        zones.setdefault(node.zone, []).append(node)
+    for zone, inside in sorted(zones.items(), key=lambda item: (all(node.ready for node in item[1]), item[0])):
+        inside.sort(key=lambda node: (node.ready, node.name))
+        for start in range(0, len(inside), at_once):
+            yield Batch("node", zone, tuple(inside[start : start + at_once]))
+
+
+def unready(nodes: Iterable[Object], batch: Batch) -> tuple[str, ...]:
+    """Nodes that are not ready now and are not about to be changed: a budget counts them."""
+    inside = {member.name for member in batch.members if member.role == "node"}
+    names = (objects.name(node) for node in nodes if not objects.condition_is(node, "Ready"))
+    return tuple(sorted(name for name in names if name not in inside))
+
+
+def members_of(stacks: Mapping[str, Snapshot], nodes: Iterable[Object], *, release: str) -> tuple[Member, ...]:
+    """The machines that the states tell of, each with what its Node object says."""
+    live = {objects.name(node): node for node in nodes}
+    found: list[Member] = []
+    for stack, snapshot in stacks.items():
+        for resource in snapshot.resources:
+            if resource.delete or resource.pending_replacement or not resource.custom:
+                continue
+            inputs = wire.reveal(resource.inputs)
+            current = inputs.get("release") == release and not resource.init_errors
+            match resource.type:
+                case "iacorch:index:ControlPlane":
+                    name = urns.name_of(resource.urn)
+                    found.append(Member(name, resource.urn, stack, "control-plane", current=current))
+                case "iacorch:index:Node":
+                    name = str(inputs.get("nodeName", ""))
+                    found.append(_node(name, resource.urn, stack, current, live.get(name)))
+    return tuple(found)
+
+
+def _node(name: str, urn: str, stack: str, current: bool, node: Object | None) -> Member:
+    if node is None:
+        return Member(name, urn, stack, "node", current=current, ready=False)
+    cordoned: Literal["", "by us", "by others"] = ""
+    if objects.spec(node).get("unschedulable"):
+        cordoned = "by us" if CORDONED in objects.annotations(node) else "by others"
+    zone, ready = objects.labels(node).get(ZONE, ""), objects.condition_is(node, "Ready")
+    return Member(name, urn, stack, "node", zone, current, ready, cordoned)

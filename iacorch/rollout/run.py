@@ -1,0 +1,150 @@
+"""Carrying a rollout out: drain, upgrade, uncordon, batch by batch; the first failure ends it.
+
+In: a `Rollout` and `Hands` (what is done to machines and Nodes; `Cluster` below is the real one). Out: the names that
+were changed, or `RolloutStopped`, which says which machine, why, and what was done before. Whatever happens, what was
+cordoned here is uncordoned; a run that was killed leaves an annotation by which the next one knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from iacorch.api.catalogue import NODE
+from iacorch.api.objects import Object
+from iacorch.client.contract import Client
+from iacorch.errors import IacorchError, NotFound
+from iacorch.infra.engine.contract import Deployer, Listener, Options, StackRef
+from iacorch.infra.provider import cluster
+from iacorch.kit.clock import Clock
+from iacorch.rollout.plan import CORDONED, Batch, Member, Rollout, unready
+
+Say = Callable[[str], None]
+
+
+class RolloutStopped(IacorchError):
+    """`batch` was not changed, or changed back; `done` were changed, what came after `batch` was not begun."""
+
+    def __init__(self, batch: Batch, why: str, done: Sequence[str], *, hint: str = "") -> None:
+        before = f"; changed before: {', '.join(done)}" if done else "; nothing was changed before"
+        super().__init__(f"the upgrade stopped at {batch}: {why}{before}", hint=hint)
+        self.batch, self.done = batch, tuple(done)
+
+
+class Hands(Protocol):
+    """What a rollout does to the world."""
+
+    async def nodes(self) -> Sequence[Object]: ...
+
+    async def cordon(self, name: str) -> None: ...
+
+    async def uncordon(self, name: str) -> None: ...
+
+    async def drain(self, name: str) -> Sequence[str]:
+        """Pods that are still there when the time is over."""
+        ...
+
+    async def upgrade(self, members: Sequence[Member]) -> None:
+        """Raises IacorchError; then the machine runs its old build again where that was possible."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`max_unready`: how many other nodes may be not ready. Without `drain` containers run on while agents restart."""
+
+    drain: bool = True
+    force: bool = False
+    max_unready: int = 0
+
+
+async def run(rollout: Rollout, hands: Hands, say: Say, rules: Rules = Rules()) -> tuple[str, ...]:
+    """Raises RolloutStopped."""
+    for name in rollout.leftovers:
+        say(f"{name}: was left cordoned by a run before")
+        await hands.uncordon(name)
+    done: list[str] = []
+    for number, batch in enumerate(rollout.batches, 1):
+        say(f"{number} of {len(rollout.batches)}: {batch}")
+        others = unready(await hands.nodes(), batch)
+        if len(others) > rules.max_unready:
+            why = f"{len(others)} other nodes are not ready: {', '.join(others[:5])}"
+            hint = "mend them first, or allow it with --max-unready"
+            raise RolloutStopped(batch, why, done, hint=hint)
+        await _change(batch, hands, rules, done)
+        done += [member.name for member in batch.members]
+    return tuple(done)
+
+
+async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str]) -> None:
+    cordoned: list[str] = []
+    try:
+        if rules.drain and batch.role == "node":
+            for member in batch.members:
+                if member.cordoned != "by others":  # what a person cordoned stays so
+                    cordoned.append(member.name)
+                    await hands.cordon(member.name)
+            for member in batch.members:
+                left = await hands.drain(member.name)
+                if left and not rules.force:
+                    hint = "see which budget or pod holds them; --force goes on, --no-drain lets containers run on"
+                    why = f"{len(left)} pods did not leave {member.name}: {', '.join(left[:3])}"
+                    raise RolloutStopped(batch, why, done, hint=hint)
+        try:
+            await hands.upgrade(batch.members)
+        except IacorchError as error:
+            hint = error.hint or "mend what it says and run it again: machines that are done are passed over"
+            raise RolloutStopped(batch, error.message, done, hint=hint) from error
+    finally:
+        for name in cordoned:
+            await hands.uncordon(name)
+
+
+class Cluster:
+    """Implements `Hands`: the API for Nodes, a targeted `up` for machines."""
+
+    def __init__(
+        self,
+        client: Client,
+        deployer: Deployer,
+        refs: Mapping[str, StackRef],
+        clock: Clock,
+        *,
+        say: Say,
+        listen: Listener,
+        drain_seconds: float,
+    ) -> None:
+        self._client, self._deployer, self._refs, self._clock = client, deployer, refs, clock
+        self._say, self._listen, self._drain_seconds = say, listen, drain_seconds
+
+    async def nodes(self) -> Sequence[Object]:
+        return (await self._client.list(NODE)).items
+
+    async def cordon(self, name: str) -> None:
+        await self._mark(name, cordoned=True)
+
+    async def uncordon(self, name: str) -> None:
+        await self._mark(name, cordoned=False)
+
+    async def drain(self, name: str) -> Sequence[str]:
+        return await cluster.drain(self._client, name, self._clock, self._say, timeout_seconds=self._drain_seconds)
+
+    async def upgrade(self, members: Sequence[Member]) -> None:
+        for stack in dict.fromkeys(member.stack for member in members):
+            urns = tuple(member.urn for member in members if member.stack == stack)
+            names = ", ".join(member.name for member in members if member.stack == stack)
+            options = Options(targets=urns, message=f"upgrade of {names}")
+            await self._deployer.up(self._refs[stack], options, self._listen)
+
+    async def _mark(self, name: str, *, cordoned: bool) -> None:
+        """A Node that is gone, or was never there, has nothing to mark."""
+        value = True if cordoned else None
+        patch = {
+            "metadata": {"annotations": {CORDONED: "true" if cordoned else None}},
+            "spec": {"unschedulable": value},
+        }
+        try:
+            await self._client.patch(NODE, "", name, patch)
+        except NotFound:
+            self._say(f"{name}: there is no such Node")
