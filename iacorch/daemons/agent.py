@@ -185,7 +185,9 @@ async def running(
     data = settings.data_dir
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(HttpClient(endpoint))
-        runtime = await stack.enter_async_context(DockerRuntime(node=settings.node_name, socket=settings.docker_socket))
+        runtime = await stack.enter_async_context(
+            DockerRuntime(node=settings.node_name, socket=settings.docker_socket, clock=clock)
+        )
         prober = await stack.enter_async_context(SocketProber(runtime))
         machine = _machine(settings, await _runtime_info(runtime, client, settings.node_name, clock))
         network = make_network(settings, client, clock)
