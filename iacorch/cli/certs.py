@@ -37,9 +37,8 @@ The new CA signs from now on; both are trusted, so nothing stands still. What is
 @click.pass_context
 def certs(context: click.Context, target: Target, as_json: bool, kubeconfig: Path | None) -> None:
     """Certificates: when they end, rotate them, withdraw a node's."""
-    context.obj = {**(context.obj or {}), "target": target, "kubeconfig": kubeconfig}
     if context.invoked_subcommand is None:
-        found = _ask(context, None)
+        found = _ask(target, kubeconfig, None)
         click.echo(orjson.dumps(found).decode() if as_json else "\n".join(lines(found)))
 
 
@@ -47,15 +46,16 @@ def certs(context: click.Context, target: Target, as_json: bool, kubeconfig: Pat
 @click.option("--ca", is_flag=True, help="The CA, too: begins a change that --finish ends.")
 @click.option("--finish", is_flag=True, help="End the change of the CA: the old one is trusted no more.")
 @click.option("--force", is_flag=True, help="With --finish: shut out nodes that still use the old CA.")
-@click.pass_context
-def rotate(context: click.Context, ca: bool, finish: bool, force: bool) -> None:
+@with_server
+@with_target
+def rotate(target: Target, ca: bool, finish: bool, force: bool, kubeconfig: Path | None) -> None:
     """Make certificates anew, while the server runs: its own and the administrator's; with --ca the CA."""
     if (finish or force) and not ca:
         raise ConfigError("--finish and --force are about the CA", where="--finish", hint="give --ca as well")
     if not ca:
-        found = _ask(context, {"do": "renew"})
+        found = _ask(target, kubeconfig, {"do": "renew"})
     else:
-        found = _ask(context, {"do": "end", "force": force} if finish else {"do": "begin"})
+        found = _ask(target, kubeconfig, {"do": "end", "force": force} if finish else {"do": "begin"})
     click.echo("\n".join(lines(found)))
     if found["changing"]:
         click.echo(_NEXT)
@@ -63,12 +63,13 @@ def rotate(context: click.Context, ca: bool, finish: bool, force: bool) -> None:
 
 @certs.command()
 @click.argument("node")
-@click.pass_context
-def withdraw(context: click.Context, node: str) -> None:
+@with_server
+@with_target
+def withdraw(target: Target, node: str, kubeconfig: Path | None) -> None:
     """Refuse the certificates of NODE from now on; its agent needs the join token to come back."""
-    if not any(row["use"] == "node" and row["name"] == node for row in _ask(context, None)["certificates"]):
+    if not any(row["use"] == "node" and row["name"] == node for row in _ask(target, kubeconfig, None)["certificates"]):
         raise ConfigError(f"no certificate of a node {node!r} is good", where="NODE", hint="`iacorch certs` lists them")
-    _ask(context, {"do": "withdraw", "node": node})
+    _ask(target, kubeconfig, {"do": "withdraw", "node": node})
     click.echo(f"withdrew the certificates of node {node}")
 
 
@@ -84,9 +85,9 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _ask(context: click.Context, wish: Mapping[str, Any] | None) -> dict[str, Any]:
+def _ask(target: Target, kubeconfig: Path | None, wish: Mapping[str, Any] | None) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
-        endpoint = await endpoint_of(context.obj["target"], context.obj["kubeconfig"])
+        endpoint = await endpoint_of(target, kubeconfig)
         async with HttpClient(endpoint) as client:
             return await client.ask(CERTIFICATES_PATH, wish)
 
