@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import boto3
@@ -25,8 +25,8 @@ from tests.infra.machines.ec2_server import Ec2Server, ec2_server
 from tests.provision.processes import REGION, Site, cloud_environment, deployment, offering, until
 
 MACHINES = 2
-CALLS = 40
-"""What growing to two machines asks of EC2, about, and shrinking too; kills are spread over so many calls."""
+GROWING_CALLS, SHRINKING_CALLS = 32, 16
+"""What growing to two machines and giving them back ask of EC2, about; kills are spread over so many calls."""
 
 
 class Nobody:
@@ -59,7 +59,7 @@ class Account:
 async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kills = int(os.environ.get("IACORCH_KILLS", "2"))
+    rounds = max(1, int(os.environ.get("IACORCH_KILLS", "2")) // 2)
     cloud_environment(monkeypatch)
     with ec2_server() as server, Site(tmp_path).serving() as site:
         server.machines_behind = Nobody()
@@ -69,19 +69,24 @@ async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_ki
             template = {"settings": {"region": REGION, "endpoint_url": server.url}}
             offered = [offering("on-demand", "0.02")]
             await client.create(MACHINE_CLASS, site.machine_class("aws", template, offered))
-            await client.create(NODE_POOL, site.pool(limits={"machines": MACHINES}))
             await client.create(DEPLOYMENT, deployment(replicas=MACHINES, cpu="1500m"))
 
             async def has_no_claims() -> bool:
                 return not (await client.list(NODE_CLAIM)).items
 
-            async def kill_after(calls: int, *, shrinks: bool) -> None:
-                """Once EC2 was asked so often by a new provisioner, or once there is nothing left to shrink."""
+            async def is_grown() -> bool:
+                return sum(account.machines().values()) == MACHINES
+
+            async def is_over() -> bool:
+                return not account.machines() and await has_no_claims()
+
+            async def kill_after(calls: int, done: Callable[[], Awaitable[bool]]) -> None:
+                """Once EC2 was asked so often by a new provisioner, or once it is done."""
                 asked = len(server.calls) + calls
                 process = site.provisioner()
 
                 async def is_time() -> bool:
-                    return len(server.calls) >= asked or (shrinks and await has_no_claims())
+                    return len(server.calls) >= asked or await done()
 
                 await until(is_time, f"{calls} calls", process)
                 process.kill()
@@ -92,20 +97,20 @@ async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_ki
                 assert all(count == 1 for count in found.values()), f"two machines of one claim: {found}"
                 assert sum(found.values()) <= MACHINES, "more than the pool may have"
 
-            growing, shrinking = kills - kills // 2, kills // 2
-            for number in range(growing):
-                await kill_after((number + 1) * CALLS // (growing + 1), shrinks=False)
-            patient = site.provisioner()
-            await until(lambda: sum(account.machines().values()) == MACHINES, "all are made", patient)
-            patient.kill()
-            patient.wait()
-            await client.delete(NODE_POOL, "", "burst")
-            for number in range(shrinking):
-                await kill_after((number + 1) * CALLS // (shrinking + 1), shrinks=True)
-            last = site.provisioner()
+            async def finish(done: Callable[[], Awaitable[bool]], what: str) -> None:
+                process = site.provisioner()
+                await until(done, what, process)
+                process.kill()
+                process.wait()
 
-            async def is_over() -> bool:
-                return not account.machines() and await has_no_claims()
+            async def is_made() -> bool:
+                return server.living == MACHINES
 
-            await until(is_over, "everything is given back", last)
+            for number in range(1, rounds + 1):
+                await client.create(NODE_POOL, site.pool(limits={"machines": MACHINES}))
+                await kill_after(number * GROWING_CALLS // (rounds + 1), is_made)
+                await finish(is_grown, "all are made")
+                await client.delete(NODE_POOL, "", "burst")
+                await kill_after(number * SHRINKING_CALLS // (rounds + 1), has_no_claims)
+                await finish(is_over, "everything is given back")
         account.close()

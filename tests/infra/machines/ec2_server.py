@@ -57,6 +57,11 @@ class Ec2Server:
     _hidden: dict[str, int] = field(default_factory=dict)
     _alive: set[str] = field(default_factory=set)
 
+    @property
+    def living(self) -> int:
+        """Machines that were made and not terminated."""
+        return len(self._alive)
+
     def then(self, action: str, *fates: str) -> None:
         self.script.setdefault(action, deque()).extend(fates)
 
