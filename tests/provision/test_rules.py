@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from iacorch.api.objects import Object
+from iacorch.errors import IacorchError
+from iacorch.infra.engine.errors import ResourceFailed
+from iacorch.infra.machines.errors import InsufficientCapacity
 from iacorch.kit import limits
 from iacorch.provision import money, offers, reaper
 from iacorch.provision.hours import hours_of
 from iacorch.provision.machines import Owned
 from iacorch.provision.money import Rent, Spending, settled
 from iacorch.provision.offers import OfferKey, Refused
+from iacorch.provision.operations import refusal_in
 from tests.provision.build import COIN, NOW, offer
 
 OFFICE = [{"days": ["Mon", "Tue", "Wed", "Thu", "Fri"], "from": "08:00", "until": "18:00"}]
@@ -105,3 +109,17 @@ def test_only_machines_of_claims_that_are_gone_are_nobodys(claim: str, nobodys: 
     claims: list[Object] = [{"metadata": {"name": "burst-1", "uid": "uid-1"}}]
     machine = Owned("i-1", "burst-1", claim)
     assert reaper.ownerless([machine], claims) == ((machine,) if nobodys else ())
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        pytest.param(InsufficientCapacity(zone="a", instance_type="m"), "InsufficientCapacity", id="by a driver"),
+        pytest.param(ResourceFailed("QuotaExceeded: the quota is used up"), "QuotaExceeded", id="through a stack"),
+        pytest.param(ResourceFailed("x: UnknownSize: there is no m"), "UnknownSize", id="a special case of one"),
+        pytest.param(ResourceFailed("CloudUnavailable: later"), "", id="no refusal"),
+        pytest.param(ResourceFailed("a QuotaExceeded that is only spoken of"), "", id="not named"),
+    ],
+)
+def test_a_refusal_is_known_by_its_name(error: IacorchError, name: str) -> None:
+    assert refusal_in(error) == name
