@@ -11,7 +11,8 @@ from iacorch.stack import Connection, ControlPlane, Node, SshKey
 from iacorch.stack.container import ContainerMachine
 
 config = pulumi.Config()
-workers = config.get_int("workers") or 2
+workers = config.get_int("workers")
+workers = 2 if workers is None else workers
 api_port = config.get_int("api_port") or 6443
 first_node_port = config.get_int("first_node_port") or 30080
 # NodePort -> the port of this host's loopback addresses that leads to it

@@ -44,11 +44,12 @@ class RealEdges:
             self._ask_api(scope, salt),
         )
         pods, declared, said = cluster
+        later = await self._pods_since(looked) if pods is not None else ()
         found: list[Observation] = [*machine, *declared]
         if Layer.NODE in scope.layers:
             found += node.observations(looked, self._clock)
         if Layer.WORKLOAD in scope.layers and pods is not None:
-            found += workload.container_observations(looked, pods)
+            found += workload.container_observations(looked, pods, later)
         self._looked = {one.host.name: one for one in looked}
         return Looked(tuple(found), (*errors, *said), tuple(snapshots))
 
@@ -75,6 +76,16 @@ class RealEdges:
                 return pods, await workload.object_observations(client, self.fleet.declared, salt=salt), ()
         except (ApiError, ConfigError) as error:
             return None, (), (f"{Layer.WORKLOAD}: {error.message}",)
+
+    async def _pods_since(self, looked: Sequence[node.Looked]) -> Sequence[Object]:
+        """The pods again, once the containers were looked at: some may be of pods that were not there before."""
+        if not any(one.seen.containers for one in looked):
+            return ()
+        try:
+            async with self.client() as client:
+                return await workload.pods_of(client)
+        except (ApiError, ConfigError):
+            return ()
 
     async def learn(self) -> None:
         """Read the states, for what the fleet is."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from iacorch.agent.runtime import docker_wire
+from iacorch.agent.runtime.contract import Owner
 from iacorch.drift.compare import Rules, differences
 from iacorch.drift.decide import Decision, Outcome
 from iacorch.drift.fleet import fleet_of
@@ -218,6 +220,12 @@ def pod(**status: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_pods_without_containers(pods: list[dict[str, Any]], verdicts: list[Verdict]) -> None:
     assert [o.verdict for o in containers.observe("n1", pods, [])] == verdicts
+
+
+def test_containers_of_pods_that_came_while_the_node_was_looked_at_are_no_surprise() -> None:
+    sandbox = {"Id": "c" * 64, "Name": "/x", "Config": {"Labels": docker_wire.labels_of(Owner("u", "d", "p"), "n1")}}
+    assert [o.verdict for o in containers.observe("n1", [], [sandbox])] == [Verdict.UNEXPECTED]
+    assert containers.observe("n1", [], [sandbox], [pod(phase="Pending")]) == ()
 
 
 def test_a_node_that_does_not_answer_leaves_its_containers_unknown() -> None:

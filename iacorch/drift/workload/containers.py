@@ -36,12 +36,19 @@ _BACKING_OFF: Final = frozenset(
 )
 
 
-def observe(node: str, pods: Iterable[Object], containers: Sequence[Mapping[str, Any]]) -> tuple[Observation, ...]:
-    """Pods that are ending, over, or not begun are not asked for; their containers are no surprise either."""
+def observe(
+    node: str, pods: Iterable[Object], containers: Sequence[Mapping[str, Any]], later: Iterable[Object] = ()
+) -> tuple[Observation, ...]:
+    """Pods that are ending, over, or not begun are not asked for; their containers are no surprise either.
+
+    Nor are those of pods that came to the node only while it was looked at: `later` are the pods as they were after.
+    """
     bound = [pod for pod in pods if objects.spec(pod).get("nodeName") == node]
     known = {objects.uid(pod): pod for pod in bound}
     found: list[Observation] = []
     claimed: set[str] = set()
+    new = {objects.uid(pod) for pod in later if objects.spec(pod).get("nodeName") == node} - known.keys()
+    claimed.update(_id(c) for c in containers if _owner(c).pod_uid in new)
     for pod in bound:
         if not _should_run(pod):
             claimed.update(_id(c) for c in containers if _owner(c).pod_uid == objects.uid(pod))

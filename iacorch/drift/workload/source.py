@@ -31,8 +31,10 @@ async def pods_of(client: Client) -> list[Object]:
     return list((await client.list(POD)).items)
 
 
-def container_observations(looked: Iterable[Looked], pods: Sequence[Object]) -> list[Observation]:
-    """Of every node that was asked for its containers. Pure."""
+def container_observations(
+    looked: Iterable[Looked], pods: Sequence[Object], later: Sequence[Object] = ()
+) -> list[Observation]:
+    """Of every node that was asked for its containers, between the two looks at the pods. Pure."""
     found: list[Observation] = []
     for one in looked:
         if not one.host.is_node:
@@ -41,7 +43,7 @@ def container_observations(looked: Iterable[Looked], pods: Sequence[Object]) -> 
             why = one.error or "its container engine does not answer"
             found += containers.nobody_looks(one.host.name, pods, why)
         else:
-            found += containers.observe(one.host.name, pods, one.seen.containers)
+            found += containers.observe(one.host.name, pods, one.seen.containers, later)
     return found
 
 

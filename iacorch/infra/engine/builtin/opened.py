@@ -60,7 +60,8 @@ async def cipher_for(passphrase: str | None, salt: str, tokens: Tokens, *, where
     if passphrase is None:
         raise PassphraseWrong(
             f"{where}: the stack is protected by a passphrase, and none was given",
-            hint="set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it",
+            hint="set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it "
+            "(of a stack that `make up` made: .iacorch/passphrase)",
         )
     return await open_cipher(passphrase, salt, tokens, where=where)
 
