@@ -136,7 +136,7 @@ class Monitor:
     async def _construct(self, request: Any, context: Any) -> Any:
         """A component of a provider: what it is made of is registered by the provider."""
         urn_ = self._checked(request)
-        reference = await self._provider(request, request.type)
+        reference = await self._provider(request)
         plugin = await self._deployment.providers.serving(reference)
         inputs = await assets.settle(wire.decode(request.object), self._folder, where=urn_)
         self._deployment.execution.go_on()
@@ -167,7 +167,7 @@ class Monitor:
             wanted = Resource(
                 urn=urn_, type=request.type, custom=True, external=True, id=request.id or wire.UNKNOWN, inputs=inputs,
                 parent=request.parent, dependencies=tuple(sorted({*request.dependencies, *needs})),
-                provider=await self._provider(request, request.type),
+                provider=await self._provider(request),
                 additional_secret_outputs=tuple(request.additionalSecretOutputs),
             )  # fmt: skip
             found = await self._deployment.read(wanted)
@@ -257,7 +257,7 @@ class Monitor:
         if urn.is_provider(request.type):
             inputs = with_version(inputs, request.version)
         elif request.custom:
-            provider = await self._provider(request, request.type)
+            provider = await self._provider(request)
         times = request.customTimeouts
         named = {name: getattr(times, name) for name in ("create", "update", "delete", "read")}
         return Registration(
@@ -303,9 +303,9 @@ class Monitor:
             self._project, self._stack, self._config, self._secret_keys, preview, options.parallel, self.address
         )
 
-    async def _provider(self, request: Any, type_: str) -> str:
+    async def _provider(self, request: Any) -> str:
         """The provider that serves a request: its own, its parents', or the default one."""
-        package = urn.package_of(type_)
+        package = urn.package_of(request.type)
         own: Mapping[str, str] = getattr(request, "providers", {})
         found = request.provider or own.get(package, "") or self._inherited(request.parent, package)
         return found or await self._deployment.default_provider(package, request.version)
