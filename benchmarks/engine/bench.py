@@ -1,12 +1,11 @@
-"""How fast are the deployment engines with 200 trivial resources? The Pulumi CLI beside the built-in one, where it is.
+"""How fast are the deployment engines with 200 and 1,000 trivial resources? The Pulumi CLI beside the built-in one.
 
-    python benchmarks/engine/bench.py [--json] [--resources N]
+    python benchmarks/engine/bench.py [--json] [--resources N]...
 
 Each engine runs preview, up, preview again, refresh and destroy as processes of their own (`iacorch` for the built-in
 one, `pulumi` itself for the other), on a stack of its own in a temporary folder, against the test suite's provider.
 Rows: seconds of each on the wall and of the processor (of the engine and of what it waited for), and the most memory of
-the engine's process. Every step of `up` is on disk before the program hears of it. With --resources 1000 the goals are
-those of a thousand.
+the engine's process. Every step of `up` is on disk before the program hears of it. The CLI is measured where it is.
 """
 
 from __future__ import annotations
@@ -107,15 +106,15 @@ def _measure(engine: str, folder: Path, resources: int) -> Iterator[Row]:
         yield name, seconds, "s", goals.get(what)
         yield f"{name}, processor", used, "s", None
     if engine == "builtin":
-        yield f"{engine}: memory of the engine", memory, "MB", None
+        yield f"{engine}: memory of the engine, {resources} resources", memory, "MB", None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
-    parser.add_argument("--resources", type=int, default=200)
+    parser.add_argument("--resources", type=int, action="append", help="how many; more than once: one after the other")
     arguments = parser.parse_args()
-    for name, value, unit, goal in measure(arguments.resources):
+    for name, value, unit, goal in (row for number in arguments.resources or GOALS for row in measure(number)):
         if arguments.json:
             print(json.dumps({"name": name, "value": round(value, 3), "unit": unit, "goal": goal}), flush=True)
         else:

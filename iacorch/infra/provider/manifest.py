@@ -30,7 +30,7 @@ SPEC = ResourceSpec(
     inputs=(
         Property("kubeconfig", "string", "How this side reaches the API.", required=True, secret=True),
         Property("yaml", "string", "Objects as YAML, several separated by ---."),
-        Property("objects", "any", "Objects as a list of dicts."),
+        Property("objects", "trees", "Objects as a list of dicts."),
         Property("namespace", "string", "For namespaced objects that name none.", default="default"),
         Property("wait", "boolean", "Wait until rollouts are done.", default=True),
     ),

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN, has_unknown
 
-Kind = Literal["string", "integer", "boolean", "object", "strings", "map", "any"]
+Kind = Literal["string", "integer", "boolean", "object", "strings", "integers", "map", "tree", "trees"]
+"""`map`: of strings; `tree`: an object of a shape that is checked elsewhere; `trees`: a list of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Property:
     type_name: str = ""
     """The schema's name for an object's type."""
     replaced_by: tuple[str, ...] = ()
-    """Of kind `any`: keys of the value whose change replaces; the others are followed in place."""
+    """Of kind `tree`: keys of the value whose change replaces; the others are followed in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,18 @@ def _check_value(prop: Property, value: Any, path: str) -> Iterator[Failure]:
     match prop.kind:
         case "string" if not isinstance(value, str):
             yield _wrong(path, "a string", value)
-        case "integer" if not isinstance(value, int) or isinstance(value, bool):
+        case "integer" if not _whole(value):
             yield _wrong(path, "a whole number", value)
         case "boolean" if not isinstance(value, bool):
             yield _wrong(path, "true or false", value)
         case "strings" if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             yield _wrong(path, "a list of strings", value)
+        case "integers" if not isinstance(value, list) or not all(map(_whole, value)):
+            yield _wrong(path, "a list of whole numbers", value)
+        case "tree" if not isinstance(value, dict):
+            yield _wrong(path, "an object", value)
+        case "trees" if not isinstance(value, list) or not all(item == UNKNOWN or isinstance(item, dict) for item in value):
+            yield _wrong(path, "a list of objects", value)
         case "map" if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             yield _wrong(path, "a map of strings", value)
         case "object":
@@ -109,6 +116,10 @@ def _check_value(prop: Property, value: Any, path: str) -> Iterator[Failure]:
                 yield _wrong(path, "an object", value)
         case _:
             pass
+
+
+def _whole(value: Any) -> bool:
+    return value == UNKNOWN or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _wrong(path: str, expected: str, value: Any) -> Failure:

@@ -12,13 +12,24 @@ import orjson
 
 from iacorch.infra.provider.properties import Property, ResourceSpec
 
-_TYPES: Final[Mapping[str, dict[str, Any]]] = {
+_TREE: Final[Mapping[str, Any]] = {"type": "object", "additionalProperties": {"$ref": "pulumi.json#/Any"}}
+_TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "string": {"type": "string"},
     "integer": {"type": "integer"},
     "boolean": {"type": "boolean"},
     "strings": {"type": "array", "items": {"type": "string"}},
     "map": {"type": "object", "additionalProperties": {"type": "string"}},
-    "any": {"$ref": "pulumi.json#/Any"},
+    "integers": {"type": "array", "items": {"type": "integer"}},
+    "tree": _TREE,
+    "trees": {"type": "array", "items": _TREE},
+}
+
+# A generated SDK names the version that it was generated from, so that it asks for a plugin which knows its properties.
+_LANGUAGES: Final[Mapping[str, dict[str, Any]]] = {
+    "csharp": {"respectSchemaVersion": True},
+    "go": {"respectSchemaVersion": True, "generateResourceContainerTypes": True},
+    "nodejs": {"respectSchemaVersion": True},
+    "python": {"respectSchemaVersion": True, "pyproject": {"enabled": True}},
 }
 
 
@@ -38,7 +49,7 @@ def package_schema(version: str, specs: Iterable[ResourceSpec]) -> str:
         "provider": {"description": "The iacorch provider; it needs no configuration."},
         "resources": resources,
         "functions": {},
-        "language": {},
+        "language": _LANGUAGES,
     }
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()
 

@@ -32,7 +32,7 @@ SPEC = ResourceSpec(
     description="A machine from a cloud, a hypervisor, a Docker Engine or an inventory of owned hosts.",
     inputs=(
         Property("driver", "string", f"Who makes it: {', '.join(names())}.", required=True, replaces=True),
-        Property("settings", "any", "The driver's settings: account, region, inventory.", replaced_by=WHERE),
+        Property("settings", "tree", "The driver's settings: account, region, inventory.", replaced_by=WHERE),
         Property("cluster", "string", "The tag that marks it; by default project and stack.", replaces=True),
         Property("claim", "string", "The UID of the NodeClaim that it is made for, as a further tag.", replaces=True),
         Property("name", "string", "Its name; by default the resource's name.", replaces=True),
@@ -45,10 +45,10 @@ SPEC = ResourceSpec(
         Property("sshPublicKey", "string", "A line of authorized_keys.", replaces=True),
         Property("userData", "string", "cloud-init's user data.", replaces=True),
         Property("rootDiskGib", "integer", "By default the driver's choice.", replaces=True),
-        Property("dataDisksGib", "any", "Sizes of further disks.", replaces=True),
+        Property("dataDisksGib", "integers", "Sizes of further disks.", replaces=True),
         Property("maxPricePerHour", "string", "For spot, in dollars; by default the price on demand.", replaces=True),
         Property("labels", "map", "Further tags."),
-        Property("options", "any", "The driver's settings of this one machine.", replaces=True),
+        Property("options", "tree", "The driver's settings of this one machine.", replaces=True),
         Property("discardData", "boolean", "Consent to lose its data disks when it is deleted.", default=False),
     ),
     outputs=(

@@ -7,6 +7,7 @@ import pytest
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.provider.node import SPEC
 from iacorch.infra.provider.properties import Change, Difference, check, differences, fill
+from iacorch.infra.provider.virtual_machine_spec import SPEC as VIRTUAL_MACHINE
 
 INPUTS: dict[str, Any] = {
     "nodeName": "w1",
@@ -36,6 +37,27 @@ def test_bad_inputs_are_named_by_path(changed: dict[str, Any], path: str, reason
     (failure,) = check(SPEC.inputs, {**INPUTS, **changed})
     assert failure.path == path
     assert reason in failure.reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "reason"),
+    [
+        pytest.param({"settings": "eu"}, "settings", "expected an object, found str", id="settings"),
+        pytest.param({"dataDisksGib": 10}, "dataDisksGib", "a list of whole numbers", id="one disk"),
+        pytest.param({"dataDisksGib": ["10"]}, "dataDisksGib", "a list of whole numbers", id="disks as text"),
+    ],
+)
+def test_a_machine_that_is_described_wrongly_is_refused_by_path(
+    changed: dict[str, Any], path: str, reason: str
+) -> None:
+    (failure,) = check(VIRTUAL_MACHINE.inputs, {"driver": "aws", "instanceType": "t3.small", **changed})
+    assert (failure.path, reason in failure.reason) == (path, True)
+
+
+def test_disks_and_settings_that_a_preview_does_not_know_pass() -> None:
+    inputs = {"driver": "aws", "instanceType": "t3.small", "settings": UNKNOWN, "dataDisksGib": [10, UNKNOWN]}
+    assert not list(check(VIRTUAL_MACHINE.inputs, inputs))
+
 
 
 def test_what_a_preview_cannot_know_passes() -> None:
