@@ -105,7 +105,9 @@ def _check_value(prop: Property, value: Any, path: str) -> Iterator[Failure]:
             yield _wrong(path, "a list of whole numbers", value)
         case "tree" if not isinstance(value, dict):
             yield _wrong(path, "an object", value)
-        case "trees" if not isinstance(value, list) or not all(item == UNKNOWN or isinstance(item, dict) for item in value):
+        case "trees" if not isinstance(value, list) or not all(
+            item == UNKNOWN or isinstance(item, dict) for item in value
+        ):
             yield _wrong(path, "a list of objects", value)
         case "map" if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             yield _wrong(path, "a map of strings", value)

@@ -59,7 +59,6 @@ def test_disks_and_settings_that_a_preview_does_not_know_pass() -> None:
     assert not list(check(VIRTUAL_MACHINE.inputs, inputs))
 
 
-
 def test_what_a_preview_cannot_know_passes() -> None:
     unknown = {**INPUTS, "server": UNKNOWN, "connection": {"host": UNKNOWN, "privateKey": UNKNOWN}}
     assert list(check(SPEC.inputs, unknown)) == []
