@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from iacorch.cli.command import Group
 from iacorch.errors import ConfigError
 from iacorch.infra.bootstrap import bundle as bundles
 from iacorch.infra.bootstrap import offline, sources
@@ -25,7 +26,15 @@ from iacorch.kit import limits
 _PACKAGES = ("docker.io", "nftables")
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    examples=(
+        "iacorch bundle -o site.tar --image registry.example.com/web:1",
+        "iacorch bundle -o site.tar --python 3.11 --python 3.13 --arch aarch64",
+        "iacorch bundle load site.tar            # on the site",
+    ),
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
 @click.option("--image", "images", multiple=True, metavar="REFERENCE", help="An image for the nodes. Repeatable.")
 @click.option("--base", default="", metavar="IMAGE", help="An image of the release machines run; by default Debian 12.")
@@ -46,7 +55,7 @@ def bundle(
     if context.invoked_subcommand is not None:
         return
     if output is None:
-        raise ConfigError("name the file to write", where="-o")
+        raise ConfigError("name the file to write", where="-o", hint="as in: iacorch bundle -o site.tar")
     with tempfile.TemporaryDirectory(prefix="iacorch-bundle-") as name:
         folder = Path(name)
         parts = _daemons([_version(text) for text in pythons or ("3.11",)], archs or ("x86_64",))
@@ -64,7 +73,9 @@ def bundle(
     click.echo("        iacorch bundle load FILE")
 
 
-@bundle.command()
+@bundle.command(
+    arguments={"FILE": "what `iacorch bundle` has written"}, examples=("iacorch bundle load site.tar && iacorch up",)
+)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def load(file: Path) -> None:
     """Take FILE into the cache: from now on machines are made nodes with what is in it."""

@@ -20,6 +20,7 @@ import click
 import orjson
 import yaml
 
+from iacorch.cli.command import Group
 from iacorch.cli.target import Target, with_target
 from iacorch.drift import loop, policy, publish
 from iacorch.drift import memory as memories
@@ -42,13 +43,28 @@ _MEMORY: Final = Path(".iacorch") / "drift.json"
 _METRICS: Final = Path(".iacorch") / "drift.prom"
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    examples=(
+        "iacorch drift                               # look; nothing is changed",
+        "iacorch drift --correct                     # set right what policies allow, and what none speaks for",
+        "iacorch drift approve 3a47fca17242          # agree to one correction that was proposed",
+        "iacorch drift --detailed-exitcode --layer machine --stack prod     # for a job",
+    ),
+    exit_codes={0: "in sync", 1: "an error, or something could not be looked at", 2: "drift is left"},
+)
 @click.option(
-    "--layer", "layers", multiple=True, type=click.Choice([str(layer) for layer in Layer]), help="Repeatable."
+    "--layer",
+    "layers",
+    multiple=True,
+    type=click.Choice([str(layer) for layer in Layer]),
+    help="Look at this layer only. Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@click.option("-o", "output", type=click.Choice(["table", "wide", "json"]), default="table", help="How to show it.")
-@click.option("--once", is_flag=True, help="Exit codes for a job: 0 in sync, 1 error, 2 drift.")
+@click.option("-o", "output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True,
+              help="wide: every difference, whole, with writers and reasons.")  # fmt: skip
+@click.option("--detailed-exitcode", "--once", "once", is_flag=True, help="2 when drift is left (without: 0).")
 @click.option("--correct", is_flag=True, help="Set right what policies let, and what none speaks for.")
 @click.option("--watch", is_flag=True, help="Go on: by the policies' schedules, the workload layer all the time.")
 @click.option("--quick", is_flag=True, help="Do not let Ansible try the roles.")
@@ -58,7 +74,10 @@ _METRICS: Final = Path(".iacorch") / "drift.prom"
               help="Instead of the one in the stacks.")  # fmt: skip
 @with_target
 def drift(target: Target, layers: tuple[str, ...], as_json: bool, output: str, once: bool, **options: Any) -> None:
-    """Find drift on the machine, node and workload layer."""
+    """Find what differs from what is wanted, on the machine, node and workload layer.
+
+    Without --stack it is about all stacks of the project. Without --correct nothing is changed.
+    """
     context = click.get_current_context()
     desk = Desk(target, options)
     context.obj = {**(context.obj or {}), "desk": desk}
@@ -74,18 +93,21 @@ def drift(target: Target, layers: tuple[str, ...], as_json: bool, output: str, o
     context.exit(report.exit_code if once else reports.EXIT_ERROR if report.errors else reports.EXIT_IN_SYNC)
 
 
-@drift.command()
+@drift.command(
+    arguments={"IDS": "of findings, as `iacorch drift` shows them"},
+    examples=("iacorch drift approve 3a47fca17242 && iacorch drift --correct",),
+)
 @click.argument("ids", nargs=-1, required=True)
 @click.pass_context
 def approve(context: click.Context, ids: tuple[str, ...]) -> None:
-    """Agree to the correction of exactly these findings (the ID column of `-o wide`), once."""
+    """Agree to the correction of exactly these findings, once, within a day."""
     desk: Desk = context.obj["desk"]
     memory = desk.recall()
     desk.keep(memories.approve(memory, ids, getpass.getuser(), SystemClock().now()))
     click.echo(f"approved {', '.join(ids)}; the next check with --correct carries it out")
 
 
-@drift.command()
+@drift.command(examples=("iacorch drift forget",))
 @click.pass_context
 def forget(context: click.Context) -> None:
     """Forget ages, fights, tries and adopted values."""

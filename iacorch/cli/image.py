@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from iacorch.cli.command import Group
 from iacorch.cli.image_load import Loading, load
 from iacorch.cli.target import Target, with_target
 from iacorch.infra.machines.images import build as builder
@@ -22,7 +23,9 @@ from iacorch.infra.machines.images import machine as builder_of_disks
 from iacorch.kit.clock import Clock, SystemClock
 
 
-@click.group()
+@click.group(
+    cls=Group, examples=("iacorch image build my/folder my-app:1 && iacorch image load my-app:1", "iacorch image node")
+)
 def image() -> None:
     """Build images without a registry, and load them onto nodes."""
 
@@ -30,14 +33,17 @@ def image() -> None:
 _LABELS = click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="On what is built. Repeatable.")
 
 
-@image.command()
+@image.command(examples=("iacorch image node",))
 @_LABELS
 def node(labels: tuple[str, ...]) -> None:
     """Make the machine image of stacks/local, unless it is there; print its name."""
     click.echo(builder.node_image(_Steps(SystemClock()).say, _pairs(labels, "--label")))
 
 
-@image.command()
+@image.command(
+    arguments={"FOLDER": "where the Dockerfile is", "NAME": "of the image, with or without :TAG"},
+    examples=("iacorch image build my/folder my-app:1", "iacorch image build . web --build-arg VERSION=v2"),
+)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("name")
 @click.option("--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="For the Dockerfile. Repeatable.")
@@ -59,10 +65,15 @@ def build(folder: Path, name: str, arguments: tuple[str, ...], labels: tuple[str
     click.echo(built)
 
 
-@image.command()
+@image.command(
+    arguments={"FOLDER": "where disk, kernel and initrd are written"},
+    examples=("sudo iacorch image machine /var/lib/images/debian",),
+)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def machine(folder: Path) -> None:
-    """Make a disk for virtual machines from Debian packages in FOLDER, unless it is there; print the settings for it.
+    """Make a disk for virtual machines in FOLDER from Debian packages, unless it is there.
+
+    Prints the settings that name it.
 
     For stacks/qemu.py where no cloud image can be downloaded. Needs Debian or Ubuntu, root, and 3 GiB.
     """
@@ -71,12 +82,16 @@ def machine(folder: Path) -> None:
         click.echo(f"{name} {path}")
 
 
-@image.command("load")
+@image.command(
+    "load",
+    arguments={"IMAGES": "references as this host's Docker Engine knows them (`docker image ls`)"},
+    examples=("iacorch image load my-app:1", "iacorch image load my-app:1 redis:7 --nodes worker-1,worker-2"),
+)
 @click.argument("images", nargs=-1, required=True)
 @click.option("--nodes", "names", default="", metavar="NAME,...", help="Only these nodes; by default all of the stack.")
 @with_target
 def load_command(target: Target, images: tuple[str, ...], names: str) -> None:
-    """Copy IMAGES from this host's Docker Engine onto the nodes of the stack, in parallel, where they are missing."""
+    """Copy IMAGES from this host's Docker Engine onto the nodes of the stack that lack them, in parallel."""
     wanted = frozenset(name for name in names.split(",") if name)
     steps = _Steps(SystemClock())
 

@@ -15,6 +15,7 @@ import orjson
 
 from iacorch.api.catalogue import NODE
 from iacorch.api.objects import Object
+from iacorch.cli.command import Command
 from iacorch.cli.target import Target, with_target
 from iacorch.client.config import Endpoint, parse_kubeconfig, read_kubeconfig
 from iacorch.client.http import HttpClient
@@ -27,9 +28,16 @@ from iacorch.infra.engine.contract import StackRef
 Warn = Callable[[str], None]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "iacorch inventory | jq .nodes.hosts",
+        "iacorch inventory --host worker-1",
+        "export ANSIBLE_COLLECTIONS_PATH=$(iacorch inventory --collections-path)",
+    ),
+)
 @click.option("--list", "as_list", is_flag=True, help="Everything, as Ansible asks an inventory script. The default.")
-@click.option("--host", default="", help="The variables of one machine.")
+@click.option("--host", default="", metavar="NAME", help="The variables of one machine.")
 @click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path), help="By default the stacks' own.")
 @click.option("--collections-path", is_flag=True, help="Print the folder to add to ANSIBLE_COLLECTIONS_PATH.")
 @with_target

@@ -1,12 +1,13 @@
 """`iacorch`: the command group. Commands are imported when they are called, so that `--help` is instant.
 
-To add a command, write a click command in a module of this room and name it in `COMMANDS`. Errors of ours end here: one
-message, one hint, exit code 1; the traceback only with `--debug`.
+To add a command, write one with `cls=Command` (or `Group`) in a module of this room and name it in `COMMANDS`. Errors
+end here, ours and what was typed wrongly: one message, one hint, exit code 1; the traceback only with `--debug`.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -14,6 +15,8 @@ from typing import Final
 import click
 
 import iacorch
+from iacorch.cli.command import SETTINGS, Group
+from iacorch.cli.usage import explain
 from iacorch.errors import IacorchError
 
 #: Command name -> (module:attribute, what it does in one line). The line is here so that help imports nothing.
@@ -24,20 +27,21 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "destroy": ("iacorch.cli.deploy:destroy", "Delete everything that the stack made."),
     "plan": ("iacorch.cli.plan:plan", "Show, and save, all that `apply` would do on every layer."),
     "apply": ("iacorch.cli.plan:apply", "Carry out a saved plan, if nothing has moved since."),
-    "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted, on every layer; set it right."),
-    "stack": ("iacorch.cli.stack:stack", "Stacks: ls, init, select, output, history, export, import, unlock, rm."),
-    "upgrade": ("iacorch.cli.upgrade:upgrade", "This build of iacorch on every machine, a zone at a time."),
-    "certs": ("iacorch.cli.certs:certs", "Certificates: list with expiry, rotate, withdraw a node's."),
-    "bundle": ("iacorch.cli.bundle:bundle", "One file for a site without a network; load it there."),
-    "inventory": ("iacorch.cli.inventory:inventory", "Machines as an Ansible inventory, for playbooks of your own."),
-    "image": ("iacorch.cli.image:image", "Images without a registry: node, build, load."),
+    "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted; set it right."),
+    "stack": ("iacorch.cli.stack:stack", "Stacks and their outputs, history and state."),
+    "config": ("iacorch.cli.config:config", "Settings of a stack."),
+    "upgrade": ("iacorch.cli.upgrade:upgrade", "Put this build of iacorch on every machine."),
+    "certs": ("iacorch.cli.certs:certs", "List, rotate and withdraw certificates."),
+    "bundle": ("iacorch.cli.bundle:bundle", "Write or load the file for a site without a network."),
+    "inventory": ("iacorch.cli.inventory:inventory", "Machines as an Ansible inventory, for your own playbooks."),
+    "image": ("iacorch.cli.image:image", "Build images without a registry; load them onto nodes."),
     "provisioner": ("iacorch.cli.provision:provisioner", "Make, mend and remove the machines of node pools."),
-    "reap": ("iacorch.cli.provision:reap", "Machines that were made for claims which are gone."),
-    "config": ("iacorch.cli.config:config", "Configuration of a stack: set, get, rm, ls."),
+    "reap": ("iacorch.cli.provision:reap", "List or remove machines whose claims are gone."),
+    "completion": ("iacorch.cli.completion:completion", "Completion of commands, options and stacks for your shell."),
 }
 
 
-class Lazy(click.Group):
+class Lazy(Group):
     """A group whose commands are imported when used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -56,26 +60,45 @@ class Lazy(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Lazy,
+    context_settings=SETTINGS,
+    examples=(
+        "iacorch up",
+        "iacorch drift --stack prod",
+        "iacorch COMMAND --help     what a command takes, with examples",
+    ),
+    exit_codes={
+        0: "done",
+        1: "failed, or typed wrongly",
+        2: "there is something to change (--detailed-exitcode)",
+        130: "interrupted",
+    },
+)
 @click.version_option(iacorch.__version__, prog_name="iacorch")
 @click.option("--debug", is_flag=True, help="Show tracebacks and what plugins print.")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
     """Write your machines in Python, run your containers with kubectl, and keep both true."""
     ctx.obj = {"debug": debug}
+    ctx.color = _colour()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """The console script. Exit codes: 0 done, 1 failed or typed wrongly, 2 changes (if asked for), 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = cli.main(args=given, prog_name="iacorch", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message(), color=_colour())
+        sys.exit(0)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        told = explain(error)
+        _tell(told.message, told.hint, usage=told.usage)
+        sys.exit(1)
     except (IacorchError, KeyboardInterrupt) as error:
         if "--debug" in given:
             raise
@@ -91,9 +114,21 @@ def show(error: IacorchError) -> None:
     """One message and what to do next."""
     subject = getattr(error, "urn", "")
     where = f"{subject}: " if subject and subject not in error.message else ""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {where}{error.message}", err=True)
-    if error.hint:
-        click.echo(f"  {click.style('hint:', fg='cyan')} {error.hint}", err=True)
+    _tell(f"{where}{error.message}", error.hint)
+
+
+def _tell(message: str, hint: str, *, usage: str = "") -> None:
+    colour = _colour()
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True, color=colour)
+    if usage:
+        click.echo(f"  {click.style('usage:', fg='cyan')} {usage}", err=True, color=colour)
+    if hint:
+        click.echo(f"  {click.style('hint:', fg='cyan')} {hint}", err=True, color=colour)
+
+
+def _colour() -> bool | None:
+    """None leaves it to whether a terminal is there; https://no-color.org says no."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 if __name__ == "__main__":

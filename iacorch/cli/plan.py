@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from iacorch.cli.command import CHANGES, Command
 from iacorch.cli.progress import JsonProgress, PlainProgress, Progress, RichProgress
 from iacorch.cli.target import Target, with_target
 from iacorch.client.config import parse_kubeconfig
@@ -27,14 +28,26 @@ from iacorch.infra.engine.contract import Result, StackRef
 from iacorch.kit.clock import SystemClock
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "iacorch plan",
+        "iacorch plan --out next.plan && iacorch apply next.plan",
+        "iacorch plan --detailed-exitcode --json",
+    ),
+    exit_codes=CHANGES,
+)
 @click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Save it here, for `apply`.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON.")
-@click.option("-o", "output", type=click.Choice(["table", "wide"]), default="table", help="wide: every difference.")
-@click.option("--detailed-exitcode", is_flag=True, help="2 when there is something to do.")
+@click.option("-o", "output", type=click.Choice(["table", "wide"]), default="table", show_default=True,
+              help="wide: every difference, whole.")  # fmt: skip
+@click.option("--detailed-exitcode", is_flag=True, help="2 when there is something to change.")
 @with_target
 def plan(target: Target, path: Path | None, as_json: bool, output: str, detailed_exitcode: bool) -> None:
-    """Show everything that `apply` would do, on every layer, with money and moving pods."""
+    """Show everything that `apply` would do, on every layer, with money and moving pods.
+
+    Nothing is changed. Without --stack it is about all stacks of the project.
+    """
     made = asyncio.run(collect.make(asyncio.run(_stacks(target)), SystemClock(), _client))
     if as_json:
         click.echo(file.dump(made).decode())
@@ -47,7 +60,11 @@ def plan(target: Target, path: Path | None, as_json: bool, output: str, detailed
     click.get_current_context().exit(2 if detailed_exitcode and not made.is_empty else 0)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    arguments={"PLAN": "a file that `iacorch plan --out` has written"},
+    examples=("iacorch apply next.plan", "iacorch apply next.plan --yes --json"),
+)
 @click.argument("path", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--allow-data-loss", is_flag=True, help="Needed where the plan says that data would be lost.")
@@ -83,7 +100,9 @@ def _consent(planned: Plan, *, yes: bool, allow_data_loss: bool, as_json: bool) 
         return
     if not sys.stdin.isatty():
         raise ConfigError(
-            "apply asks before it changes anything, and nobody is there to answer", where="--yes", hint="give --yes"
+            "apply asks before it changes anything, and nobody is there to answer",
+            where="--yes",
+            hint="give --yes; `iacorch plan` shows what would change",
         )
     if not as_json:
         click.echo("\n".join(show.lines(planned)))

@@ -7,6 +7,7 @@ say, a summary and the outputs at the end.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import click
 import orjson
 
+from iacorch.cli import outputs
+from iacorch.cli.command import width
 from iacorch.errors import ConfigError
 from iacorch.infra.engine import contract
-from iacorch.infra.engine.contract import Diagnostic, Event, Op, ResourceDone, ResourcePre, Result, Severity
+from iacorch.infra.engine.contract import Diagnostic, Event, Op, Output, ResourceDone, ResourcePre, Result, Severity
 from iacorch.kit.clock import Clock
 
 if TYPE_CHECKING:
@@ -33,7 +36,10 @@ _SIGNS: Final = {
     Op.SAME: (" ", "white", "unchanged"),
 }
 _MAKING: Final = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE, Op.IMPORT)
+_MARKS: Final = {"+": "green", "~": "yellow", "-": "red"}
 _SHOWN: Final = 6
+
+Outputs = Mapping[str, Output]
 
 
 class Progress(Protocol):
@@ -47,7 +53,7 @@ class Progress(Protocol):
 
     def hear(self, event: Event) -> None: ...
 
-    def finish(self, result: Result, *, show_secrets: bool) -> None: ...
+    def finish(self, result: Result, *, show_secrets: bool, before: Outputs | None = None) -> None: ...
 
 
 class JsonProgress:
@@ -69,10 +75,10 @@ class JsonProgress:
         told = {name: value for name, value in dataclasses.asdict(event).items() if name != "inputs"}
         self._print({"event": type(event).__name__, **told})
 
-    def finish(self, result: Result, *, show_secrets: bool) -> None:
-        outputs = {k: o.value if show_secrets or not o.secret else "[secret]" for k, o in result.outputs.items()}
+    def finish(self, result: Result, *, show_secrets: bool, before: Outputs | None = None) -> None:
+        values = {k: o.value if show_secrets or not o.secret else outputs.HIDDEN for k, o in result.outputs.items()}
         self._print(
-            {"event": "Result", "changes": result.changes, "outputs": outputs, "seconds": round(result.seconds, 3)}
+            {"event": "Result", "changes": result.changes, "outputs": values, "seconds": round(result.seconds, 3)}
         )
 
     def _print(self, item: dict[str, Any]) -> None:
@@ -106,6 +112,8 @@ class PlainProgress:
 
     def __init__(self, title: str, stack: str, *, debug: bool) -> None:
         self._title, self._stack, self._debug = title, stack, debug
+        # what `iacorch stack output` needs to be told: the name without the engine's
+        self._stack_name = stack.partition(" ")[0] if " (" in stack else ""
 
     def __enter__(self) -> Self:
         click.echo(f"{self._title} {self._stack}")
@@ -140,14 +148,16 @@ class PlainProgress:
     def line(self, text: str) -> None:
         click.echo(text)
 
-    def finish(self, result: Result, *, show_secrets: bool) -> None:
+    def finish(self, result: Result, *, show_secrets: bool, before: Outputs | None = None) -> None:
         self.line(f"{summary(result, planned=self._title == 'preview')} in {result.seconds:.1f} s")
-        if result.outputs:
+        planned = self._title == "preview"
+        shown = outputs.lines(
+            result.outputs, before, width=width(), show_secrets=show_secrets, planned=planned, stack=self._stack_name
+        )
+        if shown:
             self.line("outputs:")
-            width = max(len(key) for key in result.outputs)
-            for key, output in sorted(result.outputs.items()):
-                value = "[secret]" if output.secret and not show_secrets else _text(output.value)
-                self.line(f"  {key:<{width}}  {value}")
+        for text in shown:
+            self.line(click.style(text, fg=_MARKS[text[2]]) if text[2] in _MARKS else text)
 
 
 class RichProgress(PlainProgress):
@@ -204,9 +214,9 @@ class RichProgress(PlainProgress):
 
         self._console.print(Text.from_ansi(text))
 
-    def finish(self, result: Result, *, show_secrets: bool) -> None:
+    def finish(self, result: Result, *, show_secrets: bool, before: Outputs | None = None) -> None:
         self._live.stop()
-        super().finish(result, show_secrets=show_secrets)
+        super().finish(result, show_secrets=show_secrets, before=before)
 
 
 def label(urn: str) -> str:
@@ -244,7 +254,3 @@ def _component(type_: str) -> bool:
 
 def _quiet(event: Event, debug: bool) -> bool:
     return isinstance(event, Diagnostic) and event.severity is Severity.DEBUG and not debug
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from iacorch.cli.command import Command
 from iacorch.cli.endpoint import endpoint_of, with_server
 from iacorch.cli.target import Target, with_target
 from iacorch.client.config import Endpoint
@@ -19,7 +20,10 @@ from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("iacorch provisioner --stack local", "iacorch provisioner --parallel 4 --log-level debug"),
+)
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -27,7 +31,8 @@ from iacorch.kit.ids import SystemIds
 )
 @click.option("--parallel", type=click.IntRange(1, 256), default=limits.PROVISION_OPERATIONS, show_default=True,
               help="Machines made, mended or removed at one time.")  # fmt: skip
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+              show_default=True, help="What is logged, on standard error.")  # fmt: skip
 @with_server
 @with_target
 def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level: str, kubeconfig: Path | None) -> None:
@@ -47,7 +52,7 @@ def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level
     asyncio.run(serve(settings))
 
 
-@click.command()
+@click.command(cls=Command, examples=("iacorch reap", "iacorch reap --yes"))
 @click.option("-y", "--yes", is_flag=True, help="Remove them. Without it they are only listed.")
 @with_server
 @with_target

@@ -15,8 +15,9 @@ from typing import Any, Final, cast
 
 import click
 import yaml
+from click.shell_completion import CompletionItem
 
-from iacorch.errors import ConfigError
+from iacorch.errors import ConfigError, IacorchError
 from iacorch.infra.engine.builtin.engine import BuiltIn
 from iacorch.infra.engine.contract import Deployer, StackRef
 from iacorch.infra.engine.select import BUNDLED, Choice, choose, passphrase
@@ -82,14 +83,27 @@ def target_in(root: Path, stack: str = "", backend: str = "") -> Target:
     return Target(root, stack, backend or _backend(root), "builtin", debug=False)
 
 
+def complete_stacks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of stacks for a shell; nothing where they cannot be told, since nobody reads errors there."""
+    root = Path(ctx.params.get("cwd") or ".").resolve()
+    try:
+        target = target_in(root, backend=os.environ.get("PULUMI_BACKEND_URL", ""))
+        names = target.files().backend(StackRef(root, "any", target.backend_url)).stacks()
+    except (IacorchError, OSError):
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of a target, and the target as its first argument."""
 
     @click.option(
         "--cwd", "cwd", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Project folder."
     )
-    @click.option("-s", "--stack", "stack_option", default="", help="The stack to work on.")
-    @click.option("--backend", default="", help="Where states are kept (file://DIR).", envvar="PULUMI_BACKEND_URL")
+    @click.option("-s", "--stack", "stack_option", default="", metavar="NAME", shell_complete=complete_stacks,
+                  help="The stack to work on; by default the chosen one.")  # fmt: skip
+    @click.option("--backend", default="", metavar="URL", envvar="PULUMI_BACKEND_URL",
+                  help="Where states are kept (file://DIR).")  # fmt: skip
     @click.option(
         "--engine",
         type=click.Choice(["auto", "pulumi", "builtin"]),

@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from iacorch.cli.command import Command
 from iacorch.cli.progress import PlainProgress, Progress, RichProgress
 from iacorch.cli.target import Target, with_target
 from iacorch.client.config import parse_kubeconfig
@@ -25,10 +26,18 @@ from iacorch.kit.clock import SystemClock
 from iacorch.rollout import plan, run
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "iacorch upgrade --plan                  # the order; nothing is changed",
+        "iacorch upgrade --at-once 2 --drain-timeout 300",
+        "iacorch upgrade --no-drain --yes        # agents restart, containers run on",
+    ),
+)
 @click.option("--at-once", type=click.IntRange(1, 100), default=1, show_default=True, help="Nodes of a zone at a time.")
 @click.option("--max-unready", type=click.IntRange(0), default=0, show_default=True, help="Others that may be down.")
-@click.option("--drain/--no-drain", default=True, help="Without: containers run on while agents restart.")
+@click.option("--drain/--no-drain", default=True, show_default=True,
+              help="Move pods away first; without, containers run on while agents restart.")  # fmt: skip
 @click.option("--drain-timeout", type=click.FloatRange(1), default=limits.UPGRADE_DRAIN_SECONDS, show_default=True,
               metavar="SECONDS", help="How long pods may take to leave.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Go on when pods did not leave in time.")
@@ -45,7 +54,11 @@ def upgrade(
     only_plan: bool,
     yes: bool,
 ) -> None:
-    """Put this build of iacorch on every machine: control plane, then zone after zone; stops at the first failure."""
+    """Put this build of iacorch on every machine.
+
+    The control plane comes first, then zone after zone. It stops at the first failure, goes back there, and goes on
+    when it is run again. On a terminal it shows the order and asks; elsewhere it needs --yes.
+    """
     asyncio.run(_upgrade(target, at_once, drain_timeout, run.Rules(drain, force, max_unready), only_plan, yes))
 
 
@@ -75,7 +88,11 @@ async def _upgrade(
             return
         if not yes:
             if not sys.stdin.isatty():
-                raise ConfigError("nobody is there to answer whether to begin", where="--yes", hint="give --yes")
+                raise ConfigError(
+                    "nobody is there to answer whether to begin",
+                    where="--yes",
+                    hint="give --yes; --plan only shows the order",
+                )
             await asyncio.to_thread(click.confirm, "upgrade?", abort=True)
         with progress:
             done = await run.run(made, hands, click.echo, rules)

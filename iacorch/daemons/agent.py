@@ -24,6 +24,7 @@ from typing import Protocol
 
 import structlog
 
+import iacorch
 from iacorch.agent import join
 from iacorch.agent.health import Watching
 from iacorch.agent.journal import Journal
@@ -273,18 +274,45 @@ def _text(path: Path) -> str:
 # Flags
 
 
+_EPILOG = """\
+example:
+  iacorch-agent --server https://192.0.2.1:6443 --ca ca.crt --token-file token --node-name n1 --node-ip 192.0.2.2
+
+exit codes: 0 it was stopped; 1 it could not start or go on; 2 an option is wrong.
+Bootstrap writes its unit for systemd; see docs/nodes.md. Containers run on while it is away.
+"""
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="iacorch-agent", description="Run pods on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="iacorch-agent",
+        description="Run the pods of one node on this machine's Docker Engine, until it is stopped.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"iacorch-agent {iacorch.__version__}")
     parser.add_argument("--server", required=True, metavar="URL", help="https://HOST:PORT of the control plane")
     parser.add_argument("--ca", required=True, type=Path, metavar="FILE", help="the control plane's CA, PEM")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the join token; needed until joined")
-    parser.add_argument("--node-name", required=True, metavar="NAME")
+    parser.add_argument(
+        "--node-name", required=True, metavar="NAME", help="of the Node; another machine must not have it"
+    )
     parser.add_argument("--node-ip", required=True, metavar="ADDRESS", help="where other nodes reach this one")
-    parser.add_argument("--data-dir", type=Path, default=Path("/var/lib/iacorch-agent"), metavar="DIR")
-    parser.add_argument("--labels", default="", metavar="K=V,...", help="labels of the Node")
-    parser.add_argument("--taints", default="", metavar="K=V:EFFECT,...", help="taints of a Node that is new")
-    parser.add_argument("--docker-socket", default="/var/run/docker.sock", metavar="PATH")
-    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    parser.add_argument("--data-dir", type=Path, default=Path("/var/lib/iacorch-agent"), metavar="DIR",
+                        help="certificate, journal, volumes (%(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--labels", default="", metavar="K=V,...", help="labels of the Node, beside those that the agent finds itself"
+    )
+    parser.add_argument(
+        "--taints",
+        default="",
+        metavar="K=V:EFFECT,...",
+        help="taints of a Node that is new; later they are yours to change",
+    )
+    parser.add_argument("--docker-socket", default="/var/run/docker.sock", metavar="PATH",
+                        help="(%(default)s)")  # fmt: skip
+    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info",
+                        help="what is logged, on standard error (%(default)s)")  # fmt: skip
     return parser
 
 

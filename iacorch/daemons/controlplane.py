@@ -16,11 +16,13 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
 import structlog
 import uvloop
 
+import iacorch
 from iacorch import controllers, scheduler
 from iacorch.api import catalogue
 from iacorch.client.config import Endpoint, kubeconfig
@@ -61,22 +63,48 @@ class Settings:
     """A name in `scheduler.PROFILES`."""
 
 
-@click.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), required=True, help="Where everything is kept.")
-@click.option("--listen", default="127.0.0.1:6443", show_default=True, help="HOST:PORT to serve on.")
-@click.option("--advertise", default="", help="HOST:PORT that others reach this server under, if not --listen.")
+_EPILOG: Final = """\b
+Examples:
+  iacorchd --data-dir /var/lib/iacorchd
+  iacorchd --data-dir /var/lib/iacorchd --listen 0.0.0.0:6443 --advertise 192.0.2.1:6443 --join-token-file /etc/token
+
+\b
+The administrator's kubeconfig is DATA_DIR/admin.kubeconfig. Bootstrap writes a unit for systemd; see docs/nodes.md.
+
+\b
+Exit codes:
+  0  it was stopped (SIGTERM, SIGINT)
+  1  it could not start or go on; the reason is on standard error
+  2  an option is wrong
+"""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
+@click.version_option(iacorch.__version__, prog_name="iacorchd")
+@click.option("--data-dir", type=click.Path(path_type=Path), required=True, metavar="DIR",
+              help="Where everything is kept: objects, keys, certificates.")  # fmt: skip
+@click.option("--listen", default="127.0.0.1:6443", show_default=True, metavar="HOST:PORT", help="Where to serve.")
+@click.option("--advertise", default="", metavar="HOST:PORT",
+              help="Where others reach this server; by default as --listen.")  # fmt: skip
 @click.option(
     "--kubeconfig", "kubeconfig_path", type=click.Path(path_type=Path), help="Also write the admin's kubeconfig here."
 )
-@click.option("--tls-san", "tls_sans", multiple=True, help="A further name or address of this server. Repeatable.")
+@click.option(
+    "--tls-san", "tls_sans", multiple=True, metavar="NAME", help="A further name or address of this server. Repeatable."
+)
 @click.option("--join-token-file", type=click.Path(path_type=Path), help="The token that lets machines join.")
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is logged, on standard error.",
 )
 @click.option(
     "--scheduling",
     type=click.Choice(sorted(scheduler.PROFILES)),
     default="spread",
+    show_default=True,
     help="Give pods to the least allocated nodes (spread), or fill nodes one after the other (pack).",
 )
 @click.option("--no-controllers", is_flag=True, help="Only the API: no controllers, no scheduler.")
@@ -91,7 +119,7 @@ def main(
     scheduling: str,
     no_controllers: bool,
 ) -> None:
-    """Run an iacorch control plane."""
+    """Run an iacorch control plane: the API, the controllers and the scheduler."""
     set_up_logging(log_level)
     try:
         host, port = _split_address(listen, "--listen")

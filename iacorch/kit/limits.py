@@ -398,3 +398,9 @@ REPAIR_STABLE_SECONDS: Final = 600.0
 REPAIR_BACKOFF_START_SECONDS: Final = 60.0
 REPAIR_BACKOFF_MAX_SECONDS: Final = 3_600.0
 """A pool whose machines had to be replaced waits before it replaces the next; doubles."""
+
+PAGE_COLUMNS: Final = 120
+"""Width of tables and differences where no terminal says how wide it is."""
+PAGE_COLUMNS_LEAST: Final = 60
+"""A terminal that says it is narrower than this gets lines that it breaks itself."""
+HELP_COLUMNS: Final = 100

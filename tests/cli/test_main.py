@@ -96,8 +96,53 @@ def test_nobody_is_asked_where_nobody_can_answer(capsys: pytest.CaptureFixture[s
     assert "--yes" in err
 
 
-def test_a_command_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "nonsense")[0] == 2
+def test_no_command_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, err) == (0, "")
+    assert "Commands:" in out
+
+
+def test_a_setting_that_nothing_reads_is_warned_of(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    run(capsys, "stack", "init", "dev")
+    assert run(capsys, "config", "set", "word", "hello") == (0, "", "")
+    code, _, err = run(capsys, "config", "set", "wordy", "hello")
+    assert code == 0
+    assert err == "set; but no file of the program reads the setting wordy; did you mean word?\n"
+    assert run(capsys, "config", "set", "aws:wordy", "hello") == (0, "", ""), "somebody else's are not ours to judge"
+    code, _, err = run(capsys, "config", "get", "words")
+    assert code == 1
+    assert "did you mean word" in err
+
+
+def test_a_name_that_was_mistyped_is_guessed(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    run(capsys, "stack", "init", "production")
+    _, _, err = run(capsys, "stack", "select", "prodution")
+    assert "did you mean production?" in err
+    _, _, err = run(capsys, "stack", "output", "kubeconfig")
+    assert "has no output 'kubeconfig'" in err
+
+
+def test_changes_have_an_exit_code_where_it_is_asked_for(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    run(capsys, "stack", "init", "dev")
+    run(capsys, "config", "set", "word", "hello")
+    assert run(capsys, "preview")[0] == 0
+    assert run(capsys, "preview", "--detailed-exitcode")[0] == 2
+    code, out, err = run(capsys, "up", "--yes", "--target", "nothing")
+    assert "no resource is called nothing" in err
+    code, out, err = run(capsys, "up", "--yes")
+    assert code == 0
+    assert run(capsys, "preview", "--detailed-exitcode")[0] == 0
+    run(capsys, "config", "set", "word", "bye")
+    out = run(capsys, "up", "--yes")[1]
+    assert "  ~ greeting  bye" in out
+
+
+def test_nothing_is_coloured_where_nobody_sees_it(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "iacorch.cli.main", "up", "--stack", "nowhere"], capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert b"\x1b" not in done.stdout + done.stderr
 
 
 def test_lines_say_what_happened_to_what_and_how_long() -> None:

@@ -26,6 +26,7 @@ from iacorch.infra.engine.errors import ProjectInvalid, StackExists, StackMissin
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
+from iacorch.kit.text import did_you_mean
 
 _NAME: Final = re.compile(r"^[A-Za-z0-9_.-]{1,100}$")
 _EMPTY: Final = b'{"version":3,"checkpoint":{"stack":%s,"latest":null}}\n'
@@ -82,10 +83,16 @@ class Backend:
         except FileNotFoundError:
             raise StackMissing(
                 f"no stack {self._stack} of project {self._project} in {self.path.parent}",
-                hint=f"make it with: iacorch stack init {self._stack}",
+                hint=self._hint(),
             ) from None
         except OSError as error:
             raise StateBroken(f"the state file {self.path} cannot be read: {error.strerror}") from error
+
+    def _hint(self) -> str:
+        """A name that was mistyped is likelier than a stack that was forgotten."""
+        make = f"make it with: iacorch stack init {self._stack}"
+        means = did_you_mean(self._stack, self.stacks())
+        return f"{means}{'' if means.endswith('?') else ';'} or {make}" if means else make
 
     def write(self, data: bytes) -> None:
         """Replace the state, durably. Called from a thread."""
