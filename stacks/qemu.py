@@ -2,8 +2,8 @@
 
 Settings: `image` (a cloud image in qcow2 or raw, its path), `workers`, `instance_type`, `folder` (where disks and
 sockets are kept); `kernel` and `initrd` for an image of `iacorch image machine`, which has no boot loader;
-`accelerator` (`tcg`: emulate, where /dev/kvm is there and boots nothing). Machines reach this host at 10.0.2.2 and are
-reached through forwarded ports of 127.0.0.1.
+`accelerator` (`auto`, `kvm`, `tcg`); `bridge`, one of this host's on which the machines are to be; without it they
+reach each other on a network that needs no rights. This host reaches them through forwarded ports of 127.0.0.1.
 """
 
 import pulumi
@@ -12,10 +12,16 @@ from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine
 
 config = pulumi.Config()
 chosen = {name: config.get(name) for name in ("folder", "kernel", "initrd", "accelerator")}
-settings = {"image": config.require("image"), **{name: value for name, value in chosen.items() if value}}
+settings = {
+    "image": config.require("image"),
+    "network": {"bridge": config.get("bridge") or ""},
+    **{name: value for name, value in chosen.items() if value},
+}
 workers = config.get_int("workers") or 1
 api_port = config.get_int("api_port") or 16443
 key = SshKey("administrator")
+# Machines that are emulated are ten to thirty times slower; every wait grows with these.
+patient = pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m", delete="20m"))
 
 
 def machine(name: str, forward: dict[str, int]) -> VirtualMachine:
@@ -26,6 +32,7 @@ def machine(name: str, forward: dict[str, int]) -> VirtualMachine:
         instance_type=config.get("instance_type") or "small",
         ssh_public_key=key.public_key,
         options={"forward": forward},
+        opts=patient,
     )
 
 
@@ -34,17 +41,26 @@ control_plane = ControlPlane(
     "control-plane",
     connection=server.connection(key.private_key),
     machine_id=server.id,
-    # User networking has no way between machines: nodes come back through this host.
-    advertise=f"10.0.2.2:{api_port}",
+    advertise=pulumi.Output.concat(server.private_address, ":6443"),
     endpoint=f"127.0.0.1:{api_port}",
+    opts=patient,
 )
+nodes = {}
 for number in range(1, workers + 1):
-    worker = machine(f"worker-{number}", {})
+    name = f"worker-{number}"
+    worker = machine(name, {})
     Node(
-        f"worker-{number}",
+        name,
         connection=worker.connection(key.private_key),
         machine_id=worker.id,
+        # Every machine is 10.0.2.15 on its first link; others reach it on the second one.
+        node_ip=worker.private_address,
         control_plane=control_plane,
+        opts=patient,
     )
+    nodes[name] = {"address": worker.address, "port": worker.ssh_port, "user": worker.ssh_user}
 
 pulumi.export("kubeconfig", control_plane.kubeconfig)
+pulumi.export("api_endpoint", control_plane.api_endpoint)
+pulumi.export("nodes", nodes)
+pulumi.export("ssh_key", key.private_key)

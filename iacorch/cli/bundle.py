@@ -23,7 +23,7 @@ from iacorch.infra.machines.images import offline as fetch
 from iacorch.infra.machines.images.base import ensure_base
 from iacorch.kit import limits
 
-_PACKAGES = ("docker.io", "nftables")
+_PACKAGES = ("docker.io", "nftables", "apparmor")
 
 
 @click.group(

@@ -45,6 +45,8 @@ class Machine:
 
     connection: Connection
     id: pulumi.Output[str]
+    node_ip: pulumi.Output[str] | None = None
+    """Where other nodes reach it, where bootstrap cannot find that out."""
 
 
 def run() -> None:
@@ -65,6 +67,7 @@ def run() -> None:
         machine_id=machine.id,
         control_plane=_joining(order["joining"]),
         node_name=order["nodeName"],
+        node_ip=machine.node_ip,
         labels=order["labels"],
         taints=[_taint(taint) for taint in order["taints"]],
     )
@@ -119,7 +122,8 @@ def _virtual(order: Mapping[str, Any], key: SshKey) -> Machine:
     connection = machine.connection(key.private_key)
     if user := template.get("user"):
         connection = replace(connection, user=user)
-    return Machine(connection, machine.id)
+    # All of QEMU's machines have the same first address.
+    return Machine(connection, machine.id, machine.private_address if order["driver"] == "qemu" else None)
 
 
 MAKERS: Final[dict[str, Callable[[Mapping[str, Any], SshKey], Machine]]] = {

@@ -65,6 +65,8 @@ class Facts:
     docker_in_use: bool = False
     """Whether the Docker Engine has containers or networks that are not ours."""
     has_nft: bool = False
+    lacks_apparmor_parser: bool = False
+    """Whether the kernel confines by AppArmor, and what loads its profiles is missing."""
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Files that bootstrap writes: path -> (mode, SHA-256), root's only."""
     services: Mapping[str, str] = field(default_factory=dict)
@@ -124,6 +126,7 @@ def parse(text: str, *, asked_between: tuple[float, float] = (0.0, 0.0)) -> Fact
         docker_config=_docker_config(one.get("docker_config", "")),
         docker_in_use="docker_in_use" in one,
         has_nft="nft" in one,
+        lacks_apparmor_parser="lacks_apparmor_parser" in one,
         files={path: _file(rest) for path, rest in pairs("file").items()},
         services=pairs("service"),
         complete_bundles=frozenset(every("complete")),

@@ -62,6 +62,9 @@ if [ ! -e /etc/docker/daemon.json ] && has docker && timeout 20 docker version >
   fi
 fi
 has nft && say nft 1
+# Where the kernel confines containers by AppArmor, the Engine starts none without the program that loads profiles.
+[ -d /sys/kernel/security/apparmor ] && grep -q Y /sys/module/apparmor/parameters/enabled 2>/dev/null &&
+  ! has apparmor_parser && say lacks_apparmor_parser 1
 
 for unit in iacorchd iacorch-agent; do
   file=/etc/systemd/system/$unit.service

@@ -175,7 +175,8 @@ def _agent_arguments(config: NodeConfig, address: str) -> tuple[str, ...]:
 def _docker_packages(facts: Facts) -> list[str]:
     """What is missing, by the names of Debian and Ubuntu. An Engine that is there is used as it is."""
     packages = [] if facts.docker_version else ["docker.io"]
-    return packages + ([] if facts.has_nft else ["nftables"])
+    packages += [] if facts.has_nft else ["nftables"]
+    return packages + (["apparmor"] if facts.lacks_apparmor_parser else [])
 
 
 def _pick(pythons: Iterable[Python]) -> Python:

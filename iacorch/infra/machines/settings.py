@@ -24,4 +24,6 @@ def checked(model: type[M], raw: Mapping[str, Any], *, at: str = "") -> M:
             raise InvalidSpec(field, "there is no such setting", hint=f"there are {known}") from error
         if first["type"] == "missing":
             raise InvalidSpec(field, "is required") from error
+        if first["type"] == "value_error":
+            raise InvalidSpec(field, str(first["ctx"]["error"])) from error
         raise InvalidSpec(field, f"{first['msg'].lower()}, found {first['input']!r}") from error

@@ -162,7 +162,7 @@ class ControlPlanes:
         return Made(id, outputs)
 
     async def _answers(self, request: Request, id: str, outputs: Properties) -> None:
-        patience = min(limits.SERVER_READY_SECONDS, request.timeout_seconds)
+        patience = request.patience(limits.SERVER_READY_SECONDS)
         try:
             async with cluster.opened(str(outputs["kubeconfig"])) as client:
                 await cluster.wait_server(client, self._clock, request.say, timeout_seconds=patience)

@@ -137,7 +137,7 @@ class Machines:
         """A session on a machine that may still be starting. Raises a HostError leaf."""
         async with ssh.session(target) as session:
             request.say(f"{target.host}: waiting for SSH")
-            patience = min(limits.SSH_READY_SECONDS, request.timeout_seconds)
+            patience = request.patience(limits.SSH_READY_SECONDS)
             await ssh.wait_reachable(session, self.clock, timeout_seconds=patience)
             yield session
 

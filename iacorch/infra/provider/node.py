@@ -185,7 +185,7 @@ class Nodes:
         outputs |= done.outputs
         try:
             async with cluster.opened(str(inputs["kubeconfig"])) as client:
-                patience = min(limits.NODE_READY_SECONDS, request.timeout_seconds)
+                patience = request.patience(limits.NODE_READY_SECONDS)
                 node = await cluster.wait_ready(client, name, self._clock, request.say, timeout_seconds=patience)
         except (cluster.NotInTime, ApiError, ConfigError) as error:
             reason = f"{_host(target)}: the agent is installed, but {words(error)}"
@@ -194,7 +194,7 @@ class Nodes:
 
     async def _prove(self, request: Request, session: SshSession, name: str, inputs: Properties, before: str) -> None:
         """A new build that does not keep its node alive is not kept. Raises WentBack."""
-        patience = min(limits.UPGRADE_READY_SECONDS, request.timeout_seconds)
+        patience = request.patience(limits.UPGRADE_READY_SECONDS)
         try:
             async with cluster.opened(str(inputs["kubeconfig"])) as client:
                 await cluster.wait_beating(client, name, self._clock, request.say, timeout_seconds=patience)

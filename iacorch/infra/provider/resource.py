@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from iacorch.errors import IacorchError
 from iacorch.infra.provider.properties import Difference, Failure, ResourceSpec
+from iacorch.kit import limits
 
 Properties = Mapping[str, Any]
 Say = Callable[[str], None]
@@ -33,6 +34,13 @@ class Request:
     @property
     def token(self) -> str:
         return token_of(self.urn)
+
+    def patience(self, seconds: float) -> float:
+        """How long one wait of the whole may take that usually takes `seconds`.
+
+        A program that gives its machine more time than usual knows it to be slow: each wait grows with it.
+        """
+        return min(seconds * max(1.0, self.timeout_seconds / limits.CREATE_SECONDS), self.timeout_seconds)
 
 
 CUT_SHORT: Final = "its creation was cut short"

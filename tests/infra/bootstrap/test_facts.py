@@ -32,6 +32,7 @@ docker=20.10.24+dfsg1
 docker_config=foreign
 docker_in_use=1
 nft=1
+lacks_apparmor_parser=1
 unit=iacorch-agent active
 owner=iacorch-agent abc
 bundle=iacorch-agent 0123456789abcdef
@@ -49,6 +50,7 @@ def test_an_answer_is_read_field_by_field() -> None:
     assert (facts.docker_version, facts.docker_config) == ("20.10.24+dfsg1", "foreign")
     assert facts.docker_in_use
     assert (facts.has_nft, facts.systemd, facts.missing_modules) == (True, True, ("vxlan",))
+    assert facts.lacks_apparmor_parser
     assert facts.installation.active("iacorch-agent")
     assert facts.installation.owners == {"iacorch-agent": "abc"}
     assert facts.installation.bundles == {"iacorch-agent": "0123456789abcdef"}

@@ -100,6 +100,8 @@ def test_only_what_is_missing_is_installed() -> None:
     assert node(MACHINE).variables["docker_packages"] == ["docker.io", "nftables"]
     there = replace(MACHINE, docker_version="20.10", has_nft=True)
     assert node(there).variables["docker_packages"] == []
+    confined = replace(there, lacks_apparmor_parser=True)
+    assert node(confined).variables["docker_packages"] == ["apparmor"]
 
 
 def test_settings_that_somebody_else_gave_their_engine_stay() -> None:

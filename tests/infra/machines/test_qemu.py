@@ -1,30 +1,108 @@
-"""QEMU only: its command line, what cloud-init is told, and pids that are somebody else's."""
+"""QEMU only: its command line, KVM or not, the network between machines, what cloud-init is told, others' pids."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import pycdlib
 import pytest
 import yaml
 
-from iacorch.infra.machines.errors import InvalidSpec
-from iacorch.infra.machines.qemu import command
-from iacorch.infra.machines.qemu.place import Place
-from iacorch.infra.machines.qemu.settings import QemuSettings, Size, options_of, settings_of
+from iacorch.infra.machines.errors import InvalidSpec, QuotaExceeded
+from iacorch.infra.machines.qemu import command, network
+from iacorch.infra.machines.qemu.accelerator import Host, choose, look
+from iacorch.infra.machines.qemu.place import Place, Record
+from iacorch.infra.machines.qemu.settings import Network, QemuSettings, Size, options_of, settings_of
+
+QEMU = "qemu-system-x86_64"
+X86 = Host("x86_64", frozenset({"lm", "vmx"}))
+ARM = Host("aarch64", frozenset())
 
 
-def arguments(**settings: str) -> list[str]:
-    ports = {2222: 22, 16443: 6443}
-    size = Size(cores=2, memory_mib=512)
-    return command.arguments(QemuSettings(image="i", **settings), size, Path("/m"), name="a", ports=ports, kvm=False)
+def record(**changes: Any) -> Record:
+    whole = Record(
+        id="c/web-1/x",
+        cluster="c",
+        token="t",
+        claim="",
+        name="web-1",
+        instance_type="s",
+        image="i",
+        made_at="",
+        ssh_port=2222,
+        forward={"16443": 6443},
+        address="10.77.0.2/24",
+    )
+    return replace(whole, **changes)
+
+
+def arguments(found: Record | None = None, **settings: Any) -> list[str]:
+    sizes = {"s": Size(cores=2, memory_mib=512)}
+    whole = QemuSettings(image="i", sizes=sizes, **settings)
+    return command.arguments(whole, found or record(), Path("/m"), kvm=False)
+
+
+def backend(link: int, **settings: Any) -> str:
+    return next(word for word in arguments(**settings) if f"id=net{link}," in word)
 
 
 def test_ports_are_forwarded_from_loopback_only() -> None:
-    network = arguments()[arguments().index("-netdev") + 1]
-    assert network == "user,id=net0,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=tcp:127.0.0.1:16443-:6443"
+    assert backend(0) == "user,id=net0,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=tcp:127.0.0.1:16443-:6443"
+
+
+def test_between_machines_is_a_network_that_needs_no_rights_or_a_bridge() -> None:
+    assert re.fullmatch(r"socket,id=net1,mcast=239\.19[2-5]\.\d+\.\d+:2\d{4},localaddr=127\.0\.0\.1", backend(1))
+    assert backend(1, network={"bridge": "br0"}) == "bridge,id=net1,br=br0"
+    assert "net1" not in " ".join(arguments(record(address="")))  # made before there was one
+
+
+def test_one_network_for_each_segment_and_a_hardware_address_for_each_link() -> None:
+    groups = {tuple(network.arguments(Network(), "a", segment=segment)) for segment in ("/m/one", "/m/two", "/m/one")}
+    assert len(groups) == 2
+    assert len({network.mac(machine, link) for machine in ("c/a/x", "c/b/x") for link in (0, 1)}) == 4
+
+
+def test_addresses_are_given_once_and_the_first_is_the_hosts() -> None:
+    small = Network.model_validate({"range": "192.168.7.0/29"})
+    taken: list[str] = []
+    for last in range(2, 7):
+        taken.append(network.free_address(small, taken))
+        assert taken[-1] == f"192.168.7.{last}/29"
+    with pytest.raises(QuotaExceeded, match="addresses in 192"):
+        network.free_address(small, taken)
+    assert network.free_address(small, set(taken) - {"192.168.7.4/29"}) == "192.168.7.4/29"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "host", "program", "words"),
+    [
+        pytest.param("auto", X86, QEMU, "run by KVM: /dev/kvm can be opened", id="a processor that can"),
+        pytest.param("auto", replace(X86, cpu_flags=frozenset({"svm"})), QEMU, "run by KVM", id="AMD's"),
+        pytest.param(
+            "auto", replace(X86, cpu_flags=frozenset({"lm"})), QEMU, "emulated: .* vmx nor svm", id="a device that lies"
+        ),
+        pytest.param("auto", replace(X86, device="Permission denied"), QEMU, "emulated: .* Permission", id="no right"),
+        pytest.param("auto", ARM, "/usr/bin/qemu-system-aarch64", "run by KVM", id="Arm says nothing of it in flags"),
+        pytest.param("auto", ARM, QEMU, "emulated: qemu-system-x86_64 on aarch64", id="another processor"),
+        pytest.param(
+            "kvm", replace(X86, device="No such file"), QEMU, "run by KVM: the setting", id="insisting on KVM"
+        ),
+        pytest.param("tcg", X86, QEMU, "emulated: the setting accelerator is tcg", id="insisting on emulation"),
+    ],
+)
+def test_kvm_is_taken_where_it_boots_something(
+    wanted: Literal["auto", "kvm", "tcg"], host: Host, program: str, words: str
+) -> None:
+    assert re.match(words, str(choose(wanted, host, program=program)))
+
+
+def test_this_host_can_be_looked_at() -> None:
+    assert look().arch
 
 
 def test_without_kvm_it_is_emulated_and_everything_stays_in_the_folder() -> None:
@@ -41,22 +119,41 @@ def test_a_kernel_boots_a_root_without_a_boot_loader() -> None:
     assert "-kernel /k -append root=/dev/vda rw console=ttyS0 -initrd /i" in line
 
 
+def read_seed(image: bytes) -> tuple[str, dict[str, str]]:
+    """The label, and the files as far as they are there."""
+    disk, found = pycdlib.PyCdlib(), {}
+    disk.open_fp(io.BytesIO(image))
+    for entry in disk.list_children(rr_path="/"):
+        if entry is not None and entry.is_file():
+            content, name = io.BytesIO(), entry.rock_ridge.name().decode()
+            disk.get_file_from_iso_fp(content, rr_path=f"/{name}")
+            found[name] = content.getvalue().decode()
+    label = disk.pvd.volume_identifier.decode().strip()
+    disk.close()
+    return label, found
+
+
 def test_the_seed_is_what_cloud_init_looks_for() -> None:
     told = command.user_data(hostname="web-1", user="debian", ssh_public_key="ssh-ed25519 AAAA me")
-    image = pycdlib.PyCdlib()
-    image.open_fp(io.BytesIO(command.seed(instance_id="c/web-1/x", hostname="web-1", user_data=told)))
-    found = {}
-    for name in ("user-data", "meta-data"):
-        content = io.BytesIO()
-        image.get_file_from_iso_fp(content, rr_path=f"/{name}")
-        found[name] = content.getvalue().decode()
-    label = image.pvd.volume_identifier.decode().strip()
-    image.close()
+    label, found = read_seed(command.seed(record(), told))
     assert label == "cidata"
     assert found["user-data"].startswith("#cloud-config\n")
     config = yaml.safe_load(found["user-data"])
     assert config["users"][0]["ssh_authorized_keys"] == ["ssh-ed25519 AAAA me"]
     assert yaml.safe_load(found["meta-data"]) == {"instance-id": "c/web-1/x", "local-hostname": "web-1"}
+
+
+def test_the_seed_gives_both_links_their_addresses() -> None:
+    _, found = read_seed(command.seed(record(), "#cloud-config\n"))
+    links = yaml.safe_load(found["network-config"])["ethernets"]
+    assert links["net0"]["dhcp4"] is True
+    assert links["net1"]["addresses"] == ["10.77.0.2/24"]
+    for link, name in enumerate(("net0", "net1")):
+        mac = links[name]["match"]["macaddress"]
+        assert any(f"netdev={name},mac={mac}" in word for word in arguments())
+        assert mac == network.mac("c/web-1/x", link)
+    _, before = read_seed(command.seed(record(address=""), "#cloud-config\n"))
+    assert before.keys() == {"user-data", "meta-data"}
 
 
 def test_a_number_that_another_process_has_by_now_is_no_running_machine(tmp_path: Path) -> None:
@@ -70,7 +167,14 @@ def test_a_removal_that_was_cut_short_leaves_no_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "field"), [({"sizes": {"s": {"cores": 0, "memory_mib": 64}}}, "sizes.s.cores"), ({"acel": "kvm"}, "acel")]
+    ("raw", "field"),
+    [
+        ({"sizes": {"s": {"cores": 0, "memory_mib": 64}}}, "sizes.s.cores"),
+        ({"acel": "kvm"}, "acel"),
+        ({"network": {"bridge": "br0,x=y"}}, "network.bridge"),
+        ({"network": {"range": "10.0.0.0/8"}}, "network.range"),
+        ({"network": {"range": "192.168.7.0/30"}}, "network.range"),
+    ],
 )
 def test_settings_that_cannot_be_are_named(raw: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidSpec) as caught:

@@ -17,6 +17,7 @@ from iacorch.infra.provider.node import Nodes
 from iacorch.infra.provider.properties import differences
 from iacorch.infra.provider.resource import HalfMade, Request, Resource, token_of
 from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.kit import limits
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SeededIds
 
@@ -27,6 +28,19 @@ SERVERS = ControlPlanes(Machines(SystemClock()), SeededIds(1))
 
 def test_a_token_is_the_same_for_every_try() -> None:
     assert token_of(URN) == token_of(URN) != token_of(URN + "x")
+
+
+@pytest.mark.parametrize(
+    ("whole", "wait"),
+    [
+        pytest.param(limits.CREATE_SECONDS, 120.0, id="the usual time"),
+        pytest.param(limits.CREATE_SECONDS * 6, 720.0, id="six times the time is six times the patience"),
+        pytest.param(limits.CREATE_SECONDS / 2, 120.0, id="half of it is enough for one wait"),
+        pytest.param(60.0, 60.0, id="never longer than the whole"),
+    ],
+)
+def test_a_slow_machine_is_waited_for_as_long_as_its_program_says(whole: float, wait: float) -> None:
+    assert Request("urn", whole, lambda line: None).patience(120.0) == wait
 
 
 def test_a_node_is_named_after_its_resource() -> None:

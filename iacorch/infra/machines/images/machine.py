@@ -1,12 +1,15 @@
 """A virtual machine's image from Debian packages, for `stacks/qemu.py` where no cloud image can be downloaded.
 
 In: a folder. Out: in it a disk (`disk.qcow2`), and the kernel and initial RAM disk that boot it: there is no boot
-loader, QEMU loads both itself. Inside is what a cloud image has (systemd, SSH, sudo, cloud-init), and in the package
-cache what bootstrap installs. Needs Debian or Ubuntu, root, e2fsprogs, qemu-utils. Called by `iacorch image machine`.
+loader, QEMU loads both itself. Inside is what a cloud image has (systemd, its network daemon and resolver, SSH, sudo,
+cloud-init) and what bootstrap would install. It is made for machines that may be emulated, where every program that is
+started at boot is seconds: no service runs that a node does not need, and one key of the host is enough. Needs Debian
+or Ubuntu, root, e2fsprogs, qemu-utils. Called by `iacorch image machine`.
 """
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -17,12 +20,35 @@ from iacorch.infra.machines.images.base import EXCLUDED, SUITE, ensure_mmdebstra
 from iacorch.infra.machines.images.docker import ImageFailed, Progress, run
 
 PACKAGES: Final = (
-    *("systemd", "systemd-sysv", "dbus", "udev", "linux-image-cloud-amd64", "initramfs-tools", "kmod", "e2fsprogs"),
-    *("openssh-server", "sudo", "cloud-init", "python3", "python3-apt", "ca-certificates", "procps"),
-    *("iproute2", "iputils-ping", "netbase", "ifupdown", "isc-dhcp-client"),
+    *("systemd", "systemd-sysv", "systemd-resolved", "dbus", "udev", "kmod", "e2fsprogs"),
+    *("linux-image-cloud-amd64", "initramfs-tools", "zstd"),
+    *("openssh-server", "sudo", "cloud-init", "python3", "ca-certificates", "procps"),
+    *("iproute2", "iputils-ping", "netbase"),
+    # what bootstrap would install on every machine
+    *("docker.io", "apparmor", "nftables", "iptables"),
 )
-CACHED: Final = ("docker.io", "nftables", "iptables")
-"""Bootstrap installs them: they wait in the package cache."""
+UNUSED: Final = (
+    # bootstrap enables the Engine once it has written its settings
+    *("docker.service", "docker.socket", "containerd.service"),
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer"),
+    *("e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer"),
+)
+"""Units that are not started at boot."""
+FILES: Final = {
+    "/etc/cloud/cloud.cfg.d/90-iacorch.cfg": """\
+# The driver's seed is the only source; sudo looks its host up; an RSA key takes a slow machine half a minute.
+datasource_list: [NoCloud, None]
+manage_etc_hosts: localhost
+ssh_genkeytypes: [ed25519]
+cloud_init_modules:
+  [bootcmd, write-files, growpart, resizefs, set_hostname, update_etc_hosts, ca-certs, users-groups, ssh]
+cloud_config_modules: [ssh-import-id, set-passwords, ntp, timezone, runcmd]
+cloud_final_modules: [package-update-upgrade-install, scripts-user, power-state-change, final-message]
+""",
+    # The root is on a virtio disk: the other modules are found on it.
+    "/etc/initramfs-tools/conf.d/iacorch": "MODULES=list\n",
+    "/etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\n",
+}
 DISK_GIB: Final = 3
 """Of the file system as it is made; cloud-init lets it grow into the machine's disk."""
 BUILD_SECONDS: Final = 1_200
@@ -70,11 +96,13 @@ def newest(boot: Path, name: str) -> Path:
 
 
 def _debian(root: Path) -> list[str]:
-    command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--skip=cleanup/apt"]
+    command = ["mmdebstrap", "--mode=root", "--variant=minbase"]
     command += [f"--include={','.join(PACKAGES)}"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
-    download = f"apt-get -qq install -y --no-install-recommends --download-only {' '.join(CACHED)}"
+    hooks = [f'printf %s {shlex.quote(text)} >"$1"{path}' for path, text in FILES.items()]
+    hooks += [f'chroot "$1" systemctl --quiet disable {" ".join(UNUSED)}']
+    hooks += ['chroot "$1" systemctl --quiet enable systemd-networkd.service', 'chroot "$1" update-initramfs -u -k all']
     # every machine makes its own keys and its own identity
-    forget = 'rm -f "$1"/etc/ssh/ssh_host_* && : >"$1"/etc/machine-id'
-    command += [f'--customize-hook=chroot "$1" {download}', f"--customize-hook={forget}"]
+    hooks += ['rm -f "$1"/etc/ssh/ssh_host_* && : >"$1"/etc/machine-id']
+    command += [f"--customize-hook={hook}" for hook in hooks]
     return [*command, SUITE, str(root), *sources()]

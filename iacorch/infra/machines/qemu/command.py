@@ -6,29 +6,33 @@ Called by `driver`. The seed is cloud-init's NoCloud source: an ISO image labell
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pycdlib
 import yaml
 
-from iacorch.infra.machines.qemu.settings import QemuSettings, Size
+from iacorch.infra.machines.qemu import network
+from iacorch.infra.machines.qemu.place import Record
+from iacorch.infra.machines.qemu.settings import QemuSettings
 
 LABEL: Final = "cidata"
 
 
-def arguments(
-    settings: QemuSettings, size: Size, folder: Path, *, name: str, ports: Mapping[int, int], kvm: bool
-) -> list[str]:
-    """The whole command line. `ports` are forwarded from 127.0.0.1; `folder` holds everything of the machine."""
+def arguments(settings: QemuSettings, record: Record, folder: Path, *, kvm: bool) -> list[str]:
+    """The whole command line. `folder` holds everything of the machine; ports are forwarded from 127.0.0.1."""
     accelerator = "kvm" if kvm else "tcg"
+    size = settings.sizes[record.instance_type]
+    ports = {record.ssh_port: 22, **{int(here): there for here, there in record.forward.items()}}
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in sorted(ports.items()))
-    command = [settings.program, "-name", name, "-machine", f"q35,accel={accelerator}"]
+    command = [settings.program, "-name", record.name, "-machine", f"q35,accel={accelerator}"]
     command += ["-cpu", "host" if kvm else "max", "-smp", str(size.cores), "-m", str(size.memory_mib)]
     command += ["-drive", f"file={folder / 'disk.qcow2'},if=virtio,format=qcow2"]
     command += ["-drive", f"file={folder / 'seed.iso'},if=virtio,format=raw,readonly=on"]
-    command += ["-netdev", f"user,id=net0{forwards}", "-device", "virtio-net-pci,netdev=net0"]
+    command += ["-netdev", f"user,id=net0{forwards}"]
+    command += ["-device", f"virtio-net-pci,netdev=net0,mac={network.mac(record.id, 0)}"]
+    if record.address:
+        command += network.arguments(settings.network, record.id, segment=str(folder.parent))
     command += ["-device", "virtio-rng-pci", "-display", "none", "-serial", f"file:{folder / 'console.log'}"]
     command += ["-qmp", f"unix:{folder / 'monitor'},server=on,wait=off"]
     if settings.kernel:
@@ -49,12 +53,16 @@ def user_data(*, hostname: str, user: str, ssh_public_key: str) -> str:
     return "#cloud-config\n" + yaml.safe_dump({"hostname": hostname, "users": [account]}, sort_keys=True)
 
 
-def seed(*, instance_id: str, hostname: str, user_data: str) -> bytes:
-    """The ISO image. Another instance ID makes cloud-init begin anew."""
-    meta = yaml.safe_dump({"instance-id": instance_id, "local-hostname": hostname})
+def seed(record: Record, told: str) -> bytes:
+    """The ISO image; `told` is the user data. Another instance ID makes cloud-init begin anew."""
+    meta = yaml.safe_dump({"instance-id": record.id, "local-hostname": record.name})
+    files = [("USERDATA", "user-data", told), ("METADATA", "meta-data", meta)]
+    if record.address:
+        links = yaml.safe_dump(network.configuration(record.id, record.address), sort_keys=False)
+        files.append(("NETWORK", "network-config", links))
     image, written = pycdlib.PyCdlib(), io.BytesIO()
     image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
-    for short, name, text in (("USERDATA", "user-data", user_data), ("METADATA", "meta-data", meta)):
+    for short, name, text in files:
         content = text.encode()
         image.add_fp(io.BytesIO(content), len(content), f"/{short}.;1", rr_name=name, joliet_path=f"/{name}")
     image.write_fp(written)

@@ -1,7 +1,7 @@
 """The MachineDriver of QEMU on this host.
 
 In: specifications. Out: virtual machines, each a folder and a process. The record is written before the disk and the
-disk before the process, under a lock of the cluster's folder: a create that was cut short goes on where it stopped.
+disk before the process, under a lock of the folder: a create that was cut short goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TextIO
 
 from iacorch.infra.machines.contract import (
     Capabilities,
@@ -40,14 +40,12 @@ from iacorch.infra.machines.errors import (
     UnknownSize,
     UnknownZone,
 )
-from iacorch.infra.machines.qemu import command
+from iacorch.infra.machines.qemu import accelerator, command, network
 from iacorch.infra.machines.qemu.place import Place, Record, free_port
 from iacorch.infra.machines.qemu.settings import QemuSettings, offerings, options_of
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock, parse_rfc3339, rfc3339
 from iacorch.kit.ids import Ids
-
-_KVM: Final = "/dev/kvm"
 
 
 class QemuDriver:
@@ -70,11 +68,11 @@ class QemuDriver:
         existing = self._existing(spec)
         if existing is None and offering.free == 0:
             raise QuotaExceeded("machines", limit=self._settings.machines)
-        words = f"virtual machine {spec.name} ({spec.instance_type}) from {image}"
+        words = f"virtual machine {spec.name} ({spec.instance_type}) from {image}, {self._accelerator()}"
         return MachinePlan(spec, offering, words, ("id", "sshPort"), MachineId(existing.id) if existing else None)
 
     async def create(self, spec: MachineSpec) -> Machine:
-        async with self._locked(spec.owner.cluster):
+        async with self._locked():
             record = self._existing(spec)
             if record is None:
                 planned = await self.plan(spec)
@@ -104,7 +102,7 @@ class QemuDriver:
             return
         if record.cluster != cluster:
             raise NotOurs(id, operation="delete")
-        async with self._locked(cluster):
+        async with self._locked():
             place = self._place(record)
             await place.stop(self._clock, patience_seconds=0)
             place.remove()
@@ -164,6 +162,7 @@ class QemuDriver:
             image=str(Path(image).absolute()),
             made_at=rfc3339(self._clock.now()),
             ssh_port=free_port(),
+            address=network.free_address(self._settings.network, self._addresses()),
             ssh_public_key=spec.ssh_public_key,
             user_data=spec.user_data,
             forward={str(here): there for here, there in options_of(spec.options).forward.items()},
@@ -196,14 +195,17 @@ class QemuDriver:
             told = record.user_data or command.user_data(
                 hostname=record.name, user=self._settings.ssh_user, ssh_public_key=record.ssh_public_key
             )
-            seed.write_bytes(command.seed(instance_id=record.id, hostname=record.name, user_data=told))
+            seed.write_bytes(command.seed(record, told))
 
     async def _start(self, place: Place, record: Record) -> None:
-        wanted = self._settings.accelerator
-        kvm = wanted == "kvm" or (wanted == "auto" and os.access(_KVM, os.R_OK | os.W_OK))
-        ports = {record.ssh_port: 22, **{int(here): there for here, there in record.forward.items()}}
-        size = self._settings.sizes[record.instance_type]
-        await _run(*command.arguments(self._settings, size, place.folder, name=record.name, ports=ports, kvm=kvm))
+        await _run(*command.arguments(self._settings, record, place.folder, kvm=self._accelerator().kvm))
+
+    def _accelerator(self) -> accelerator.Accelerator:
+        return accelerator.choose(self._settings.accelerator, accelerator.look(), program=self._settings.program)
+
+    def _addresses(self) -> frozenset[str]:
+        """Taken ones, of all clusters: they may be on one bridge."""
+        return frozenset(record.address for place in self._places() if (record := place.record()))
 
     def _existing(self, spec: MachineSpec) -> Record | None:
         record = Place(self._folder / spec.owner.cluster / spec.name).record()
@@ -227,9 +229,9 @@ class QemuDriver:
         return [Place(path.parent) for path in sorted(self._folder.glob("*/*/machine.json"))]
 
     @asynccontextmanager
-    async def _locked(self, cluster: str) -> AsyncIterator[None]:
-        """One operator at a time in a cluster's folder, processes included."""
-        with _lock_file(self._folder / cluster) as lock:
+    async def _locked(self) -> AsyncIterator[None]:
+        """One operator at a time in the folder, processes included."""
+        with _lock_file(self._folder) as lock:
             deadline = self._clock.monotonic() + limits.CLOUD_CALL_SECONDS
             while True:
                 try:
@@ -255,7 +257,7 @@ class QemuDriver:
             address="127.0.0.1",
             ssh_port=record.ssh_port,
             ssh_user=self._settings.ssh_user,
-            private_address="10.0.2.15",
+            private_address=record.address.partition("/")[0] or network.USER_ADDRESS,
             labels=record.labels,
             created_at=parse_rfc3339(record.made_at),
         )

@@ -40,6 +40,8 @@ class Record:
     ssh_port: int
     ssh_public_key: str = ""
     user_data: str = ""
+    address: str = ""
+    """On the network between machines, as ADDRESS/LENGTH; empty for machines from before there was one."""
     forward: dict[str, int] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 

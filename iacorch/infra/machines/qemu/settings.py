@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from iacorch.api.networks import CLUSTER_NETWORK, SERVICE_NETWORK
 from iacorch.infra.machines.contract import Capacity, CapacityType, Offering
 from iacorch.infra.machines.settings import checked
 
@@ -32,6 +34,29 @@ SIZES: Final = {
 }
 
 
+USER_NETWORK: Final = IPv4Network("10.0.2.0/24")
+"""QEMU's own, on each machine's first link."""
+
+
+class Network(BaseModel):
+    """On which machines reach each other. `bridge` is one of this host's; without it no rights are needed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    range: IPv4Network = IPv4Network("10.77.0.0/24")
+    bridge: str = Field(default="", pattern=r"^[^,/\s]{0,15}$")
+
+    @field_validator("range")
+    @classmethod
+    def _is_free(cls, found: IPv4Network) -> IPv4Network:
+        if found.prefixlen > 29:
+            raise ValueError(f"{found} has room for too few machines, expected a /29 or larger")
+        for other, whose in ((USER_NETWORK, "QEMU's"), (CLUSTER_NETWORK, "the pods'"), (SERVICE_NETWORK, "Services'")):
+            if found.overlaps(other):
+                raise ValueError(f"{found} overlaps {whose} {other}")
+        return found
+
+
 class QemuSettings(BaseModel):
     """`image` is a cloud image's path; `kernel` and `initrd` boot a root file system that has no boot loader."""
 
@@ -41,6 +66,7 @@ class QemuSettings(BaseModel):
     folder: Path = Path("~/.local/state/iacorch/machines")
     program: str = "qemu-system-x86_64"
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    network: Network = Network()
     kernel: str = ""
     initrd: str = ""
     kernel_arguments: str = "root=/dev/vda rw console=ttyS0"
