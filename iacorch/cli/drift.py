@@ -20,9 +20,9 @@ import click
 import orjson
 import yaml
 
-from iacorch.cli.command import Group
+from iacorch.cli.command import Group, width
 from iacorch.cli.target import Target, with_target
-from iacorch.drift import loop, policy, publish
+from iacorch.drift import loop, page, policy, publish
 from iacorch.drift import memory as memories
 from iacorch.drift import report as reports
 from iacorch.drift.check import Checked, Scope, check, check_and_correct
@@ -245,21 +245,8 @@ def show(report: Report, how: str) -> None:
     if how == "json":
         click.echo(orjson.dumps(reports.to_json(report), option=orjson.OPT_INDENT_2).decode())
         return
-    lines = reports.rows(report, wide=how == "wide")
-    if lines:
-        header = reports.WIDE if how == "wide" else reports.HEADER
-        click.echo(table([header, *lines]))
-    for fight in report.assessment.fights:
-        click.echo(f"fight: {fight}")
-    for error in report.errors:
-        click.echo(f"not looked at: {error}")
-    click.echo(reports.summary(report))
-
-
-def table(lines: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell."""
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    for line in page.lines(report, width=width(), wide=how == "wide"):
+        click.echo(line)
 
 
 def _say(words: str) -> None:

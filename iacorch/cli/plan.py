@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from iacorch.cli.command import CHANGES, Command
+from iacorch.cli.command import CHANGES, Command, width
 from iacorch.cli.progress import JsonProgress, PlainProgress, Progress, RichProgress
 from iacorch.cli.target import Target, with_target
 from iacorch.client.config import parse_kubeconfig
@@ -52,11 +52,13 @@ def plan(target: Target, path: Path | None, as_json: bool, output: str, detailed
     if as_json:
         click.echo(file.dump(made).decode())
     else:
-        click.echo("\n".join(show.lines(made, wide=output == "wide")))
+        click.echo("\n".join(show.lines(made, wide=output == "wide", width=width())))
     if path is not None:
         write(path.absolute(), file.dump(made))
         if not as_json:
-            click.echo(f"saved; carry it out with: iacorch apply {path}")
+            click.echo(f"saved\nnext: iacorch apply {path}")
+    elif not as_json and not made.is_empty:
+        click.echo("next: iacorch plan --out next.plan && iacorch apply next.plan     does exactly this")
     click.get_current_context().exit(2 if detailed_exitcode and not made.is_empty else 0)
 
 
@@ -105,7 +107,7 @@ def _consent(planned: Plan, *, yes: bool, allow_data_loss: bool, as_json: bool) 
             hint="give --yes; `iacorch plan` shows what would change",
         )
     if not as_json:
-        click.echo("\n".join(show.lines(planned)))
+        click.echo("\n".join(show.lines(planned, width=width())))
     click.confirm("apply?", abort=True)
 
 

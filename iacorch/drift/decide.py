@@ -69,7 +69,7 @@ def decide(
         return base
     if seen.verdict is Verdict.UNKNOWN:
         return replace(base, outcome=Outcome.OBSERVED, why=seen.reason)
-    by = f"policy {chosen.by}" if chosen.by else "no policy speaks for it"
+    by = f"policy {chosen.by}" if chosen.by else "no DriftPolicy covers it; `iacorch drift --correct` sets it right now"
     match chosen.action:
         case Action.IGNORE:
             return replace(base, outcome=Outcome.IGNORED, why=by)

@@ -1,6 +1,7 @@
-"""One report of a check: as a table, as JSON, as the status of a DriftReport, as metrics. Pure.
+"""One report of a check: as JSON, as the status of a DriftReport, as metrics. Pure.
 
 In: an `Assessment` and what could not be looked at. Out: text and dicts. Called by the command line and by `publish`.
+What people read is in `page`.
 """
 
 from __future__ import annotations
@@ -67,12 +68,22 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0 in sync, 1 something could not be looked at (or a correction failed), 2 drift. Drift that is known wins."""
-        if any(d.seen.is_drift and not self._is_corrected(d) for d in self.shown):
+        if self.left:
             return EXIT_DRIFT
         failed = any(done.error for done in self.corrected.values())
         return EXIT_ERROR if self.errors or failed or self.counts[Verdict.UNKNOWN] else EXIT_IN_SYNC
 
-    def _is_corrected(self, decision: Decision) -> bool:
+    @property
+    def found(self) -> int:
+        """Drifts that the look showed."""
+        return sum(d.seen.is_drift for d in self.shown)
+
+    @property
+    def left(self) -> int:
+        """Those of them that were not set right since."""
+        return sum(d.seen.is_drift and not self.is_corrected(d) for d in self.shown)
+
+    def is_corrected(self, decision: Decision) -> bool:
         done = self.corrected.get(decision.seen.id)
         return done is not None and not done.error
 
@@ -83,30 +94,11 @@ class Report:
         return decision.outcome if decision.outcome is not Outcome.CORRECT else "to be corrected"
 
 
-HEADER: Final = ("LAYER", "WHERE", "KIND", "NAME", "VERDICT", "DIFFERENCE", "AGE", "ACTION")
-WIDE: Final = (*HEADER, "ID", "WHY")
-
-
-def rows(report: Report, *, wide: bool = False) -> list[tuple[str, ...]]:
-    """The table's lines without its header."""
-    return [_row(report, decision, wide=wide) for decision in report.shown]
-
-
-def _row(report: Report, decision: Decision, *, wide: bool) -> tuple[str, ...]:
-    seen = decision.seen
-    fields = [str(f) + (f" (by {f.writer})" if f.writer and wide else "") for f in seen.fields]
-    difference = "; ".join(fields if wide else fields[:1]) or seen.reason or "-"
-    if not wide and len(fields) > 1:
-        difference += f" (and {len(fields) - 1} more)"
-    what = (str(seen.key.layer), seen.key.scope or "-", seen.key.kind, seen.key.name, str(seen.verdict), difference)
-    cells = (*what, _age(decision.age_seconds), report.words(decision))
-    return (*cells, seen.id, decision.why or "-") if wide else cells
-
-
 def summary(report: Report) -> str:
-    """One line to end with."""
+    """One line for machines' logs and conditions; people get `page.summary`."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items() if count)
-    return f"{counts or 'nothing to look at'} ({report.seconds:.1f} s)"
+    corrected = f"; corrected {report.found - report.left}, left {report.left}" if report.corrected else ""
+    return f"{counts or 'nothing to look at'}{corrected} ({report.seconds:.1f} s)"
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -117,6 +109,9 @@ def to_json(report: Report) -> dict[str, Any]:
         "stacks": list(report.stacks),
         "inSync": not report.is_drift,
         "counts": {_CAMEL[verdict]: count for verdict, count in report.counts.items()},
+        "found": report.found,
+        "corrected": report.found - report.left,
+        "left": report.left,
         "errors": list(report.errors),
         "findings": [finding(report, decision) for decision in report.shown],
         "fights": _fights(report),
@@ -239,11 +234,3 @@ def metrics(report: Report) -> str:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _age(seconds: float) -> str:
-    whole = int(seconds)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if whole >= 2 * size:
-            return f"{whole // size}{unit}"
-    return f"{whole}s"

@@ -404,3 +404,5 @@ PAGE_COLUMNS: Final = 120
 PAGE_COLUMNS_LEAST: Final = 60
 """A terminal that says it is narrower than this gets lines that it breaks itself."""
 HELP_COLUMNS: Final = 100
+DIFF_LINES: Final = 12
+"""Lines shown of one difference of a long text; `-o wide` shows all."""

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.drift import diff
 from iacorch.drift.changes.model import Step, Verb
 from iacorch.drift.changes.money import PriceList, price
 from iacorch.drift.compare import differences
 from iacorch.drift.machine.refresh import after_refresh
-from iacorch.drift.model import HIDDEN, Layer, shown
+from iacorch.drift.model import HIDDEN, Layer
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin import urn as urns
 from iacorch.infra.engine.builtin import wire
@@ -111,15 +112,15 @@ def _machine_step(p: Planned, listed: PriceList) -> Step:
         urns.qualified_type(p.urn).rsplit("$", 1)[-1],
         p.name,
         p.stack,
-        tuple(_detail(change) for change in p.changes),
+        tuple(_detail(c.path, c.old, c.new, "replaces" if c.replaces else "") for c in p.changes),
         _price_change(p, listed),
         "what is stored in it" if loses else "",
     )
 
 
-def _detail(change: Change) -> str:
-    forced = " (replaces)" if change.replaces else ""
-    return f"{change.path}: {shown(change.old)} -> {shown(change.new)}{forced}"
+def _detail(path: str, old: Any, new: Any, note: str = "") -> str:
+    """One difference; of a long text the lines that differ."""
+    return "\n".join(diff.lines(path, old, new, words=diff.PLANNED, whole=True, note=note))
 
 
 def _price_change(p: Planned, listed: PriceList) -> int | None:
@@ -169,7 +170,7 @@ def _object_steps(p: Planned, cluster: Cluster) -> Iterator[Step]:
         if live is None:
             yield Step(Layer.WORKLOAD, Verb.CREATE, ref.kind, place, p.stack, because=because)
         elif fields := differences(wanted, {**live, "apiVersion": ref.api_version, "kind": ref.kind}):
-            details = tuple(f"{f.path}: {shown(f.seen)} -> {shown(f.wanted)}" for f in fields)
+            details = tuple(_detail(f.path, f.seen, f.wanted) for f in fields)
             yield Step(Layer.WORKLOAD, Verb.CHANGE, ref.kind, place, p.stack, details, because=because)
     for ref in old:
         if ref not in new and cluster.live.get(ref) is not None:

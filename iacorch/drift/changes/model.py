@@ -25,7 +25,8 @@ class Verb(StrEnum):
 class Step:
     """One thing that happens. `micros_per_hour` is what it adds to the bill, None where no price is known.
 
-    `data` says what is lost for good, where that is so. `details` are differences, one a line, secrets hidden.
+    `data` says what is lost for good, where that is so. `details` are differences, secrets hidden; that of a long text
+    has several lines.
     """
 
     layer: Layer
