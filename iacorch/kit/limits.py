@@ -219,6 +219,8 @@ CONTROL_PLANE_FREE_BYTES: Final = 1024**3
 PLAYBOOK_SECONDS: Final = 900.0
 PLAYBOOK_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Longest line of one Ansible event: a task's result may hold a package manager's whole output."""
+PLAYBOOK_POLL_SECONDS: Final = 0.1
+"""How often Ansible looks which machine can go on; a machine waits half of it, on average, for each of ten tasks."""
 PLAYBOOK_STOP_SECONDS: Final = 10.0
 """Patience between asking Ansible to end and ending it."""
 GO_BACK_SECONDS: Final = 150.0

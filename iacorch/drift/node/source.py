@@ -223,7 +223,7 @@ class Hosts:
 def _members(archive: Path) -> int:
     try:
         with tarfile.open(archive) as tar:
-            return sum(1 for member in tar if member.isfile())
+            return sum(1 for member in tar if member.isfile() and not member.name.endswith(".pyc"))
     except OSError:
         return 0
 

@@ -4,7 +4,7 @@ In: which daemon, which Python, which architecture. Out: a `Bundle`, a tar.gz in
 that went into it, so it is built once and only when something changed. Dependencies are wheels of the target's Python
 and architecture, checked against the locked hashes. Called by the provider after `plan`. Unpacked at `/` it is:
 
-    /opt/iacorch/<id>/lib/...        dependencies and iacorch
+    /opt/iacorch/<id>/lib/...        dependencies and iacorch, compiled where this side has the machine's Python
     /opt/iacorch/<id>/bin/<daemon>   the launcher, started by systemd with the planned interpreter
     /opt/iacorch/<id>/complete       the archive's last member: what has it was unpacked to the end
 """
@@ -28,11 +28,12 @@ from typing import Final
 
 import iacorch
 from iacorch.infra.bootstrap import sources
+from iacorch.infra.bootstrap.compiled import compile_folder, compiled
 from iacorch.infra.bootstrap.errors import BundleFailed
 from iacorch.infra.bootstrap.plan import BundleKind
 from iacorch.kit import limits
 
-_FORMAT: Final = "2"
+_FORMAT: Final = "3"
 """Part of every ID: raise it when the layout of the archive changes."""
 _REQUIREMENTS: Final[dict[BundleKind, str]] = {"agent": "agent.txt", "control-plane": "node.txt"}
 _ENTRY: Final[dict[BundleKind, tuple[str, str]]] = {
@@ -108,8 +109,9 @@ def _build(kind: BundleKind, python: tuple[int, int], arch: str, cache: Path, pa
         archive = cache / f"{kind}-{name}.tar.gz"
         if not archive.exists():
             cache.mkdir(parents=True, exist_ok=True)
-            _install(requirements, cache / dependencies, version, arch)
-            pack(archive, kind, name, cache / dependencies, code)
+            _install(requirements, cache / dependencies, python, arch)
+            with tempfile.TemporaryDirectory(prefix="compiling-", dir=cache) as scratch:
+                pack(archive, kind, name, cache / dependencies, compiled(code, python, Path(scratch)))
             _prune(cache, kind, keep=archive)
         archive.touch()
         return Bundle(name, archive, archive.stat().st_size)
@@ -117,14 +119,16 @@ def _build(kind: BundleKind, python: tuple[int, int], arch: str, cache: Path, pa
         raise BundleFailed(f"the bundle cannot be written: {error}", hint=f"is there room in {cache}?") from error
 
 
-def _install(requirements: Path, target: Path, version: str, arch: str) -> None:
-    """Unpack the locked wheels into `target`; a directory that is there is complete."""
+def _install(requirements: Path, target: Path, python: tuple[int, int], arch: str) -> None:
+    """Unpack the locked wheels into `target`, and compile them; a directory that is there is complete."""
     if target.is_dir():
         target.touch()
         return
     with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as scratch:
+        version = ".".join(map(str, python))
         _run([*_installer(version, arch), "--target", f"{scratch}/lib", "-r", str(requirements)])
         _slim(Path(scratch) / "lib")
+        compile_folder(Path(scratch) / "lib", python)
         try:
             (Path(scratch) / "lib").rename(target)
         except OSError:

@@ -1,19 +1,16 @@
-"""The small files that a daemon needs on its machine: its unit, its settings, who put it there. Pure but for `write`.
+"""The small files that a daemon needs on its machine: its unit, its settings, who put it there. Pure.
 
-In: a `Plan` and the bundle's ID. Out: path -> `File`, and an archive of them that is unpacked at `/` in one step: one
-at a time, Ansible takes about a second of processor time for each. The archive has no dates, so unpacking it again
-changes nothing. The units are in `units/`. Called by `runner`.
+In: a `Plan` and the bundle's ID. Out: path -> `File`, and all of them as the collection's module `files` takes them, in
+one step. The units are in `units/`. Called by `runner`.
 """
 
 from __future__ import annotations
 
-import io
+import json
 import shlex
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from string import Template
 
 from iacorch.infra.bootstrap.plan import Plan
@@ -45,12 +42,11 @@ def unit_of(plan: Plan, bundle_id: str) -> str:
     return Template(template).substitute(start=words)
 
 
-def write(archive: Path, files: Mapping[str, File]) -> None:
-    """A tar of the files, in order of their paths."""
-    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
-        for path, file in sorted(files.items()):
-            data = file.content.encode()
-            member = tarfile.TarInfo(path.lstrip("/"))
-            member.size, member.mode = len(data), file.mode
-            member.uname = member.gname = "root"
-            tar.addfile(member, io.BytesIO(data))
+def listed(files: Mapping[str, File]) -> str:
+    """What the module `iacorch.nodes.files` is given, in order of the paths. What only root may read is a secret."""
+    return json.dumps(
+        [
+            {"path": path, "content" if file.mode & 0o044 else "secret": file.content, "mode": f"{file.mode:o}"}
+            for path, file in sorted(files.items())
+        ]
+    )

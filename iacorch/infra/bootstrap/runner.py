@@ -27,6 +27,7 @@ from iacorch.infra.bootstrap.bundle import Bundle
 from iacorch.infra.bootstrap.errors import HostFailure, PlaybookFailed
 from iacorch.infra.bootstrap.files import File, files_of
 from iacorch.infra.bootstrap.plan import Plan
+from iacorch.infra.bootstrap.private import write_private
 from iacorch.infra.bootstrap.ssh import SshSession, options
 from iacorch.kit import limits
 
@@ -105,7 +106,7 @@ def host_run(
 
 
 def inventory(hosts: Sequence[HostRun], directory: Path) -> dict[str, Any]:
-    """Ansible's inventory: one group per role a machine plays. `directory` is where the files' archives are."""
+    """Ansible's inventory: one group per role a machine plays. `directory` is where their files are listed."""
     groups: dict[str, Any] = {}
     for host in hosts:
         target = host.session.target
@@ -117,14 +118,14 @@ def inventory(hosts: Sequence[HostRun], directory: Path) -> dict[str, Any]:
             "ansible_python_interpreter": host.python,
             # Ours come first, and OpenSSH takes the first value it sees of each option.
             "ansible_ssh_common_args": " ".join(arguments),
-            "iacorch_files_archive": str(_archive_of(host, directory)),
+            "iacorch_files": str(_files_of(host, directory)),
             **host.variables,
         }
     return {"all": {"children": groups}}
 
 
-def _archive_of(host: HostRun, directory: Path) -> Path:
-    return directory / f"{quote(host.name, safe='')}.tar"
+def _files_of(host: HostRun, directory: Path) -> Path:
+    return directory / f"{quote(host.name, safe='')}.json"
 
 
 async def run_playbook(
@@ -268,10 +269,11 @@ def _unfinished(hosts: Sequence[HostRun], status: str, words: str) -> list[HostF
 
 def _job(playbook: Playbook, hosts: Sequence[HostRun], directory: Path, timeout_seconds: float) -> dict[str, Any]:
     """What `ansible_runner.run` is called with."""
-    # It looks a thousand times a second whether a task has ended; most take longer than that.
-    (directory / "ansible.cfg").write_text("[defaults]\ninternal_poll_interval = 0.01\n")
+    # By default it looks a thousand times a second which host could do its next task, at each of them: with ten that is
+    # more work than the tasks.
+    (directory / "ansible.cfg").write_text(f"[defaults]\ninternal_poll_interval = {limits.PLAYBOOK_POLL_SECONDS}\n")
     for host in hosts:
-        files.write(_archive_of(host, directory), host.files)
+        write_private(_files_of(host, directory), files.listed(host.files))
     return {
         "private_data_dir": str(directory),
         "project_dir": str(sources.directory("playbooks")),
@@ -338,7 +340,9 @@ def environment(directory: Path, *, forks: int) -> dict[str, str]:
         # In the home of the user who logs in: what root unpacks and runs must not be where others may put it first.
         "ANSIBLE_REMOTE_TEMP": "~/.iacorch-ansible",
         "ANSIBLE_ROLES_PATH": str(sources.directory("playbooks") / "roles"),
+        "ANSIBLE_COLLECTIONS_PATH": str(sources.collections()),
         "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_SSH_TRANSFER_METHOD": "piped",  # not every machine has sftp, and it is tried anew for each file
         "ANSIBLE_GATHERING": "explicit",
         "ANSIBLE_STRATEGY": "free",  # no machine waits for a slower one
         "ANSIBLE_FORKS": str(max(1, min(forks, 32))),

@@ -1,12 +1,11 @@
-"""The small files of a daemon: what is in them, who may read them, the same archive every time."""
+"""The small files of a daemon: what is in them, who may read them, how they are listed."""
 
-import tarfile
-from pathlib import Path
+import json
 
 import pytest
 
 from iacorch.infra.bootstrap.facts import Python
-from iacorch.infra.bootstrap.files import File, files_of, unit_of, write
+from iacorch.infra.bootstrap.files import File, files_of, listed, unit_of
 from iacorch.infra.bootstrap.plan import AGENT_UNIT, CONTROL_PLANE_UNIT, Plan
 
 
@@ -43,10 +42,8 @@ def test_secrets_are_root_s_alone() -> None:
     assert files["/etc/systemd/system/iacorch-agent.service"].mode == 0o644
 
 
-def test_the_same_files_are_the_same_archive(tmp_path: Path) -> None:
-    files = {"/b": File("2"), "/a": File("1", 0o644)}
-    write(tmp_path / "one", files)
-    write(tmp_path / "two", dict(reversed(files.items())))
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    with tarfile.open(tmp_path / "one") as tar:
-        assert [(m.name, m.mode, m.mtime, m.uid) for m in tar] == [("a", 0o644, 0, 0), ("b", 0o600, 0, 0)]
+def test_they_are_listed_as_the_collection_s_module_takes_them() -> None:
+    assert json.loads(listed({"/b": File("2"), "/a": File("1", 0o644)})) == [
+        {"path": "/a", "content": "1", "mode": "644"},
+        {"path": "/b", "secret": "2", "mode": "600"},
+    ]

@@ -77,7 +77,7 @@ def test_the_inventory_groups_machines_by_role() -> None:
     assert set(groups) == {"control_plane", "nodes"}
     host = groups["control_plane"]["hosts"]["cp"]
     assert (host["ansible_host"], host["ansible_port"], host["iacorch_unit"]) == ("10.0.0.5", 2222, "iacorchd")
-    assert host["iacorch_files_archive"] == "/job/cp.tar"
+    assert host["iacorch_files"] == "/job/cp.json"
     assert "BatchMode=yes" in host["ansible_ssh_common_args"]
 
 
