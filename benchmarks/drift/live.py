@@ -129,6 +129,8 @@ def main() -> None:
 def measure(names: dict[str, str], at_shop: tuple[str, ...]) -> None:
     before = check() + check(*at_shop)
     row("live: findings before anything was changed", len(before), "findings", 0)
+    for finding in before:
+        print("before", json.dumps(finding), file=sys.stderr)
     wanted: list[tuple[str, str, str]] = []
     for machine, command, kind, part in ON_MACHINES:
         run("docker", "exec", names[machine], "sh", "-c", command)
@@ -150,8 +152,11 @@ def measure(names: dict[str, str], at_shop: tuple[str, ...]) -> None:
               file=sys.stderr)  # fmt: skip
     left: list[dict[str, object]] = []
     for _ in range(4):
-        check("--correct")
-        check("--correct", *at_shop)
+        for arguments in (("--correct",), ("--correct", *at_shop)):
+            began = time.monotonic()
+            for finding in check(*arguments):
+                print(f"{time.monotonic() - began:6.1f} s", finding["layer"], finding.get("node"), finding["kind"],
+                      finding["name"], finding["decision"], finding.get("reason"), file=sys.stderr)  # fmt: skip
         left = check() + check(*at_shop)
         if not left:
             break
@@ -189,7 +194,7 @@ def run(*command: str, codes: tuple[int, ...] = (0,)) -> str:
     if done.returncode not in codes:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     if done.stderr:
-        print(done.stderr.strip(), file=sys.stderr)
+        print(time.strftime("%T"), done.stderr.strip(), file=sys.stderr, flush=True)
     return done.stdout
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from iacorch.api import quantity
-from iacorch.drift.model import HIDDEN, Field, mark_of
+from iacorch.drift.model import HIDDEN, Field, mark_of, shown
 
 _SECRET_NAME: Final = re.compile(
     r"(?i)(passw|secret|token|credential|private_?key|api_?key|access_?key|auth$|[._-]auth[._-])"
@@ -28,7 +28,8 @@ _KEYS: Final = ("name", "mountPath", "containerPort", "port", "key", "ip")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Globs of paths: what is not compared, what is secret, what cannot change in place, where nothing may be added.
+    """Globs of paths: what is not compared, what is secret, what cannot change in place, where nothing may be added,
+    and lists (`open`) that others may add to.
 
     `writers` names who owns a path (a field manager); a path that one of `others` owns is left to them.
     """
@@ -37,6 +38,7 @@ class Rules:
     secret: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
     writers: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     salt: str = ""
@@ -85,6 +87,11 @@ def _compare(wanted: Any, seen: Any, path: str, rules: Rules) -> Iterator[Field]
             for name in sorted(have.keys() - wanted.keys()):
                 yield from _leaf(None, have[name], join(path, str(name)), rules)
         return
+    if isinstance(wanted, list) and isinstance(seen, list | None) and matches(path, rules.open):
+        for entry in wanted:
+            if not any(_holds(entry, have) for have in seen or ()):
+                yield from _leaf(entry, None, f"{path}[{shown(entry, whole=True)}]", rules)
+        return
     if isinstance(wanted, list) and wanted and (key := _entry_key(wanted, seen)):
         yield from _compare_entries(wanted, seen, path, key, rules)
         return
@@ -108,6 +115,10 @@ def _compare_entries(wanted: list[Any], seen: Any, path: str, key: str, rules: R
         # Whoever declares a list declares all of it, unless the rest is a known addition.
         if name not in named:
             yield from _leaf(None, have[name], f"{path}[{name}]", rules)
+
+
+def _holds(wanted: Any, seen: Any) -> bool:
+    return not any(True for _ in _compare(wanted, seen, "", Rules()))
 
 
 def _leaf(wanted: Any, seen: Any, path: str, rules: Rules) -> Iterator[Field]:

@@ -15,6 +15,7 @@ from iacorch.client.http import HttpClient
 from iacorch.drift.check import Looked, Say, Scope
 from iacorch.drift.decide import Decision
 from iacorch.drift.fleet import Fleet, fleet_of
+from iacorch.drift.machine import refresh
 from iacorch.drift.machine.source import Stacks
 from iacorch.drift.model import Layer, Observation
 from iacorch.drift.node import source as node
@@ -101,11 +102,19 @@ class RealEdges:
         return HttpClient(parse_kubeconfig(self.kubeconfig, where="kubeconfig"))
 
     async def correct(self, decisions: Sequence[Decision], say: Say) -> list[Done]:
-        """Machines first: a node that is made anew needs no repair, and its containers come back by themselves."""
+        """Machines first: a node that is made anew needs no repair, and its containers come back by themselves.
+
+        What a resource does inside a machine comes after what is wrong in there was mended one by one: most often
+        nothing is left to do for it, and what is left cannot fail for what the node layer has found.
+        """
         of = {layer: [d for d in decisions if d.seen.key.layer is layer] for layer in Layer}
-        done = await self._stacks.correct(of[Layer.MACHINE], say) if of[Layer.MACHINE] else []
+        inside = [d for d in of[Layer.MACHINE] if refresh.is_inside(d.seen.key)]
+        machines = [d for d in of[Layer.MACHINE] if not refresh.is_inside(d.seen.key)]
+        done = await self._stacks.correct(machines, say) if machines else []
         if of[Layer.NODE]:
             done += await self._hosts.correct(of[Layer.NODE], self._looked, say)
+        if inside:
+            done += await self._stacks.correct(inside, say)
         running = [d for d in of[Layer.WORKLOAD] if d.seen.key.kind == containers.KIND]
         stored = [d for d in of[Layer.WORKLOAD] if d.seen.key.kind != containers.KIND]
         if running:

@@ -54,7 +54,10 @@ class Fleet:
 
 
 def fleet_of(stacks: Mapping[str, Snapshot]) -> Fleet:
-    """Stack name -> its state. What is half made, or has unknown values, is left out: it is not wanted yet."""
+    """Stack name -> its state. What is half made, or has unknown values, is left out: it is not wanted yet.
+
+    A host is half made until a bundle is on record for it; until then the machine layer speaks for it.
+    """
     hosts: list[Host] = []
     declared: list[Declared] = []
     kubeconfigs: list[str] = []
@@ -67,10 +70,12 @@ def fleet_of(stacks: Mapping[str, Snapshot]) -> Fleet:
                 continue
             match resource.type:
                 case "iacorch:index:Node":
-                    hosts.append(_node(stack, resource, inputs, outputs))
+                    if outputs.get("bundle"):
+                        hosts.append(_node(stack, resource, inputs, outputs))
                     declared.append(_node_object(stack, resource, inputs))
                 case "iacorch:index:ControlPlane":
-                    hosts.append(_control_plane(stack, resource, inputs, outputs))
+                    if outputs.get("bundle"):
+                        hosts.append(_control_plane(stack, resource, inputs, outputs))
                     kubeconfigs.append(str(outputs.get("kubeconfig") or ""))
                 case "iacorch:index:Manifest":
                     declared += _manifest(stack, resource, inputs)
@@ -93,10 +98,19 @@ def _control_plane(stack: str, resource: Resource, inputs: Mapping[str, Any], ou
 
 
 def _node_object(stack: str, resource: Resource, inputs: Mapping[str, Any]) -> Declared:
-    """The Node object that joining makes: its labels; taints are the cluster's to add to."""
+    """The Node object that joining makes: its labels and taints, to which the cluster may add."""
     labels = dict(inputs.get("labels") or {})
     metadata: dict[str, Any] = {"name": str(inputs["nodeName"])} | ({"labels": labels} if labels else {})
-    return Declared({"apiVersion": "v1", "kind": "Node", "metadata": metadata}, stack, resource.urn)
+    taints = [_taint(text) for text in inputs.get("taints") or ()]
+    spec: dict[str, Any] = {"spec": {"taints": taints}} if taints else {}
+    return Declared({"apiVersion": "v1", "kind": "Node", "metadata": metadata, **spec}, stack, resource.urn)
+
+
+def _taint(text: str) -> dict[str, str]:
+    """`KEY=VALUE:EFFECT`, which the provider has checked."""
+    named, _, effect = text.rpartition(":")
+    key, _, value = named.partition("=")
+    return {"key": key, "effect": effect} | ({"value": value} if value else {})
 
 
 def _manifest(stack: str, resource: Resource, inputs: Mapping[str, Any]) -> Iterable[Declared]:

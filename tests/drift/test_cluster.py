@@ -20,6 +20,7 @@ from iacorch.drift.model import Action
 from iacorch.drift.policy import Policies, always, policies_of
 from iacorch.drift.workload import source
 from iacorch.drift.workload.declared import Declared
+from iacorch.infra.provider.manifest_plan import owned
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.ids import SeededIds
 from iacorch.kit.virtual import run_virtual
@@ -131,8 +132,8 @@ def test_objects_are_set_right_in_the_api() -> None:
 
     async def story(client: LocalClient, clock: LoopClock) -> None:
         wanted = [Declared(config_map(name, a="1", b="2"), "prod", f"urn:{name}", "token") for name in ("x", "y", "z")]
-        await client.create(CONFIG_MAP, config_map("x", a="1", b="2"))
-        await client.create(CONFIG_MAP, config_map("y", a="9", c="3"))
+        await client.create(CONFIG_MAP, owned(config_map("x", a="1", b="2"), "token"))
+        await client.create(CONFIG_MAP, owned(config_map("y", a="9", c="3"), "token"))
         seen = await source.object_observations(client, wanted, salt="")
         found = assess(seen, always(Action.CORRECT), Memory(), clock.now())
         to_do = found.with_outcome(Outcome.CORRECT)

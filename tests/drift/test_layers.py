@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from iacorch.infra.bootstrap.plan import Plan
 from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.state import Resource, Snapshot
 from iacorch.infra.engine.contract import Change, Diagnostic, Event, Op, Progress, ResourceDone, ResourcePre, Severity
+from iacorch.infra.provider.manifest_plan import OWNER
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -140,6 +142,7 @@ def test_a_fleet_is_read_from_states() -> None:
     assert host.config.owner == "token"
     assert [d.reference.kind for d in fleet.declared] == ["Node"]
     assert "KEY" not in repr(fleet)
+    assert fleet_of({"prod": Snapshot((replace(NODE, outputs={}),))}).hosts == ()  # half made: nothing is promised yet
 
 
 def test_a_machine_that_drifted_is_planned_for_as_it_was_made() -> None:
@@ -176,11 +179,33 @@ def test_the_probe_is_a_script_and_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "paths"),
+    [
+        ("700 root:root", []),
+        ("500 root:root", []),
+        ("755 root:root", ["mode"]),
+        ("700 nobody:root", ["owner"]),
+    ],
+)
+def test_a_folder_of_keys_that_others_may_enter_is_found(line: str, paths: list[str]) -> None:
+    (host,) = fleet_of({"prod": Snapshot((NODE,))}).hosts
+    plan = plan_of(host, FACTS)
+    assert plan is not None
+    wanted = wanted_of(plan, name="n1", bundle=host.bundle)
+    text = f"clock=100.0\nfolder={line} /var/lib/iacorch-agent/pki\nend=1\n"
+    seen = probe.parse(text, asked_between=(100, 100))
+    found = {o.key.name: o for o in observe(wanted, seen, Place(), now=NOW)}
+    assert [f.path for f in found["/var/lib/iacorch-agent/pki"].fields] == paths
+    assert "/etc/iacorch" not in found  # it is not there: its files tell
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "verdict", "paths", "before", "roles", "after"),
     [
         ("File", "/etc/iacorch/ca.crt", Verdict.MISSING, (), "", True, ""),
         ("File", "/etc/iacorch/ca.crt", Verdict.DRIFTED, ("mode",), "chmod 600 /etc/iacorch/ca.crt\n", False, ""),
-        ("File", "/x.conf", Verdict.UNEXPECTED, ("path",), "rm -f -- /x.conf\nsystemctl daemon-reload\n", False, "u"),
+        ("File", "/x.conf", Verdict.UNEXPECTED, ("path",),
+         "mv -f -- /x.conf /x.conf.aside\nsystemctl daemon-reload\n", False, "u"),
         ("Certificate", "/c", Verdict.MISSING, (), "rm -f -- /c\n", False, "u"),
         ("Program", "nft", Verdict.MISSING, (), "", True, ""),
         ("Sysctl", "net.x", Verdict.DRIFTED, ("value",), "sysctl -q -w net.x=600\n", False, ""),
@@ -238,7 +263,9 @@ DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name"
 
 
 def live(**metadata: Any) -> dict[str, Any]:
-    return {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], **metadata}, "spec": {"replicas": 5}}  # type: ignore[dict-item]
+    annotations = {OWNER: "token", **metadata.pop("annotations", {})}
+    metadata = {**DEPLOYMENT["metadata"], "annotations": annotations, **metadata}  # type: ignore[dict-item]
+    return {**DEPLOYMENT, "metadata": metadata, "spec": {"replicas": 5}}
 
 
 def managed(manager: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
@@ -260,3 +287,36 @@ def test_field_owners_are_respected_and_named(metadata: dict[str, Any], verdict:
     (found,) = declared.observe([wanted], {wanted.reference: live(**metadata)})
     assert found.verdict is verdict
     assert [f.writer for f in found.fields] == ([writer] if found.fields else [])
+
+
+def test_an_object_that_lost_the_mark_of_its_manifest_is_found_and_anothers_is_left_alone() -> None:
+    wanted = Declared({**DEPLOYMENT, "spec": {"replicas": 5}}, "prod", "urn", "token")
+    for marks, fields in (({}, [f"metadata.annotations[{OWNER}]"]), ({OWNER: "another"}, [])):
+        metadata = {**DEPLOYMENT["metadata"], "annotations": marks}  # type: ignore[dict-item]
+        seen = {**wanted.obj, "metadata": metadata}
+        (found,) = declared.observe([wanted], {wanted.reference: seen})
+        assert [f.path for f in found.fields] == fields
+
+
+TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
+LOST = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "fields"),
+    [
+        pytest.param([TAINT], [], id="as wanted"),
+        pytest.param([LOST, {**TAINT, "timeAdded": "now"}], [], id="others add to them"),
+        pytest.param([LOST], ["spec.taints[{effect: NoSchedule, key: gpu, value: yes}]"], id="taken away"),
+        pytest.param(None, ["spec.taints[{effect: NoSchedule, key: gpu, value: yes}]"], id="all of them"),
+    ],
+)
+def test_a_declared_taint_that_was_taken_away_is_found(seen: Any, fields: list[str]) -> None:
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"taints": [TAINT]}}
+    there = {**node, "spec": {"taints": seen} if seen else {}}
+    wanted = Declared(node, "prod", "urn")
+    (found,) = declared.observe([wanted], {wanted.reference: there})
+    assert [f.path for f in found.fields] == fields
+    mended = declared.with_others(node, there)["spec"]["taints"]
+    assert TAINT in [{k: v for k, v in taint.items() if k != "timeAdded"} for taint in mended]
+    assert all(taint in mended for taint in seen or ())

@@ -39,6 +39,7 @@ CLONE_NEWNET = 0x40000000
 POD_LINK = "eth0"
 ALIAS_PREFIX = "iacorch"
 PERMANENT = 0x80
+IS_UP = 0x01
 SELF_FLAG = 0x02
 ONLINK = 4
 SCOPE_LINK = 253
@@ -132,10 +133,22 @@ def ensure_node(node: NodeLinks) -> None:
         ip.route("replace", dst=str(node.settings.service_network), oif=index, scope=SCOPE_LINK, prefsrc=str(gateway))
         ip.route("replace", dst=str(node.pod_range), type=UNREACHABLE, priority=LOW_PRIORITY)
         _ensure_tunnel(ip, node)
+        _ensure_pod_links(ip, gateway)
     # The node's processes reach Services from the gateway address, and NodePorts from 127.0.0.1.
     _sysctl("net/ipv4/ip_forward", "1")
     _sysctl(f"net/ipv4/conf/{TUNNEL_LINK}/rp_filter", "2")
     _sysctl(f"net/ipv4/conf/{TUNNEL_LINK}/route_localnet", "1")
+
+
+def _ensure_pod_links(ip: Any, gateway: IPv4Address) -> None:
+    """Up, and with their routes: what somebody took down or away comes back."""
+    routed = {m.get_attr("RTA_DST") for m in ip.get_routes(family=2) if m["dst_len"] == 32}
+    for link in ip.get_links():
+        pod = _pod_link(link)
+        if pod is None or (link["flags"] & IS_UP and str(pod.address) in routed):
+            continue
+        ip.link("set", index=pod.index, state="up")
+        ip.route("replace", dst=f"{pod.address}/32", oif=pod.index, scope=SCOPE_LINK, prefsrc=str(gateway))
 
 
 def _ensure_tunnel(ip: Any, node: NodeLinks) -> None:
@@ -153,6 +166,9 @@ def _ensure_tunnel(ip: Any, node: NodeLinks) -> None:
         ip.link("del", index=index)
         index = None
     if index is None:
+        for other in ip.get_links(kind="vxlan"):
+            if other.get_attr("IFLA_ADDRESS") == mac:  # ours under another name: the kernel has room for one of them
+                ip.link("del", index=other["index"])
         ip.link("add", ifname=TUNNEL_LINK, kind="vxlan", address=mac, vxlan_link=underlay["index"], **wanted)
         index = ip.link_lookup(ifname=TUNNEL_LINK)[0]
     _set_addresses(ip, index, {str(node.pod_range.network_address)})
@@ -267,13 +283,16 @@ def _quietly(call: Any, *arguments: Any, **options: Any) -> None:
 
 def pod_links() -> dict[str, PodLink]:
     """Every pod link on this node, by UID."""
-    found = {}
     with _netlink("listing the pods' links") as ip:
-        for link in ip.get_links():
-            alias = str(link.get_attr("IFLA_IFALIAS") or "").split()
-            if len(alias) == 3 and alias[0] == ALIAS_PREFIX:
-                found[alias[1]] = PodLink(link["index"], alias[1], IPv4Address(alias[2]))
-    return found
+        found = [_pod_link(link) for link in ip.get_links()]
+    return {pod.pod_uid: pod for pod in found if pod is not None}
+
+
+def _pod_link(link: Any) -> PodLink | None:
+    alias = str(link.get_attr("IFLA_IFALIAS") or "").split()
+    if len(alias) != 3 or alias[0] != ALIAS_PREFIX:
+        return None
+    return PodLink(link["index"], alias[1], IPv4Address(alias[2]))
 
 
 def connect_pod(*, pod_uid: str, sandbox_pid: int, address: IPv4Address, gateway: IPv4Address, mtu: int) -> None:

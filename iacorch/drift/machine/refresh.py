@@ -25,6 +25,7 @@ HEALTH: Final = frozenset(
 """Computed properties that say that something is wrong."""
 RUNNING_PROGRAM: Final = "running the program"
 """What the built-in engine says when a refresh is over and the program begins."""
+_INSIDE: Final = ("iacorch:index:Node", "iacorch:index:ControlPlane")
 _LABELS: Final = ("labels", "tags")
 
 
@@ -65,6 +66,11 @@ def is_watched(resource: Resource) -> bool:
 def key_of(stack: str, resource: Resource) -> Key:
     # Two resources may have one name under different parents; their qualified types differ then.
     return Key(Layer.MACHINE, stack, urns.qualified_type(resource.urn), urns.name_of(resource.urn))
+
+
+def is_inside(key: Key) -> bool:
+    """The resource is what bootstrap made of a machine, which the node layer looks into piece by piece."""
+    return key.kind.rpartition("$")[2] in _INSIDE
 
 
 def place_of(stack: str, resource: Resource) -> Place:

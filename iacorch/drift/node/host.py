@@ -17,6 +17,8 @@ from iacorch.infra.bootstrap.plan import AGENT_DATA_DIR, AGENT_UNIT, CONTROL_PLA
 from iacorch.infra.bootstrap.settled import DOCKER_CONFIG, docker_config_text
 
 ROOT: Final = "root:root"
+_FOLDERS: Final = {"/etc/iacorch": "755", "/opt/iacorch": "755"}
+_AGENT_FOLDERS: Final = {AGENT_DATA_DIR: "700", f"{AGENT_DATA_DIR}/pki": "700"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Wanted:
     bundle: str
     services: tuple[str, ...]
     files: Mapping[str, WantedFile] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """Path -> the most that its mode may allow; root's all of them."""
     programs: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
@@ -62,6 +66,7 @@ def wanted_of(plan: Plan, *, name: str, bundle: str, bundle_files: int = 0) -> W
         bundle=bundle,
         services=tuple(services),
         files=files,
+        folders={**_FOLDERS, **(_AGENT_FOLDERS if is_node else {})},
         programs=("dockerd", "nft") if is_node else (),
         sysctls={"net.ipv4.ip_forward": "1"} if is_node else {},
         table=TABLE if is_node else "",

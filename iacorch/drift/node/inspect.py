@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from iacorch.drift.model import HIDDEN, Field, Key, Layer, Observation, Place, Verdict, mark_of, unknown
-from iacorch.drift.node.host import Wanted, WantedFile
+from iacorch.drift.node.host import ROOT, Wanted, WantedFile
 from iacorch.drift.node.probe import Seen, SeenFile
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
@@ -58,6 +58,9 @@ _AGENTS: Final = frozenset({"Firewall", "Link", "Sysctl"})
 def _everything(wanted: Wanted, seen: Seen, now: datetime) -> Iterator[tuple[Any, ...]]:
     for path, file in wanted.files.items():
         yield ("File", path, *_file(file, seen.files.get(path)))
+    for path, mode in wanted.folders.items():
+        if (folder := seen.folders.get(path)) is not None:
+            yield ("File", path, *_folder(mode, folder))
     for unit in wanted.services:
         yield ("Service", unit, *_service(unit, seen))
     for path, unit in seen.overrides.items():
@@ -97,6 +100,16 @@ def _file(wanted: WantedFile, seen: SeenFile | None) -> tuple[Verdict, tuple[Fie
         fields.append(Field("mode", wanted.mode, seen.mode, mark=seen.mode))
     if wanted.owner != seen.owner:
         fields.append(Field("owner", wanted.owner, seen.owner, mark=seen.owner))
+    return (Verdict.DRIFTED if fields else Verdict.IN_SYNC), tuple(fields), ""
+
+
+def _folder(most: str, seen: SeenFile) -> tuple[Verdict, tuple[Field, ...], str]:
+    """A folder may be closed further than it has to be."""
+    fields = []
+    if int(seen.mode, 8) & ~int(most, 8):
+        fields.append(Field("mode", most, seen.mode, mark=seen.mode))
+    if seen.owner != ROOT:
+        fields.append(Field("owner", ROOT, seen.owner, mark=seen.owner))
     return (Verdict.DRIFTED if fields else Verdict.IN_SYNC), tuple(fields), ""
 
 

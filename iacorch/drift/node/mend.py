@@ -31,8 +31,9 @@ def mend(observations: Iterable[Observation], *, unit: str) -> Mend:
         paths = {f.path for f in o.fields}
         match o.key.kind:
             case "File" if o.verdict is Verdict.UNEXPECTED:
-                # A drop-in: the unit as bootstrap wrote it is what is wanted.
-                lines.append(f"rm -f -- {name}")
+                # A drop-in: the unit as bootstrap wrote it is what is wanted. Somebody wrote it by hand: it is kept,
+                # under a name that systemd does not read.
+                lines.append(f"mv -f -- {name} {name}.aside")
                 reload = restart = True
             case "File" if paths and paths <= {"mode", "owner"}:
                 lines += _rights(o)

@@ -38,6 +38,7 @@ class Seen:
 
     clock_offset_seconds: float = 0.0
     files: Mapping[str, SeenFile] = field(default_factory=dict)
+    folders: Mapping[str, SeenFile] = field(default_factory=dict)
     services: Mapping[str, SeenService] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Path of a drop-in -> the unit it changes."""
@@ -59,6 +60,7 @@ def script(wanted: Wanted | None, *, containers: bool) -> str:
     look = {
         "UNIT": wanted.unit if wanted else "",
         "FILES": " ".join(wanted.files) if wanted else "",
+        "FOLDERS": " ".join(wanted.folders) if wanted else "",
         "SERVICES": " ".join(wanted.services) if wanted else "",
         "PROGRAMS": " ".join(wanted.programs) if wanted else "",
         "SYSCTLS": " ".join(wanted.sysctls) if wanted else "",
@@ -90,6 +92,7 @@ def parse(text: str, *, asked_between: tuple[float, float]) -> Seen:
     return Seen(
         clock_offset_seconds=_offset(float(one["clock"]), *asked_between),
         files={" ".join(path): SeenFile(mode, owner, sha, int(at)) for mode, owner, sha, at, *path in every("file")},
+        folders={" ".join(path): SeenFile(mode, owner, "") for mode, owner, *path in every("folder")},
         services={unit: _service(rest) for unit, *rest in every("service")},
         overrides={path: unit for unit, path in every("override")},
         programs=frozenset(name for name, *_ in every("program")),

@@ -1,6 +1,6 @@
 # What a node looks like now, as `key=value` lines, in one round trip. Runs as root on any POSIX shell, changes nothing.
-# What to look at comes in front, from probe.py: FILES, SERVICES, PROGRAMS, SYSCTLS, CERTIFICATES, UNIT, BUNDLE, TABLE,
-# LINK, CONTAINERS. Read by probe.py, which knows every key.
+# What to look at comes in front, from probe.py: FILES, FOLDERS, SERVICES, PROGRAMS, SYSCTLS, CERTIFICATES, UNIT, BUNDLE,
+# TABLE, LINK, CONTAINERS. Read by probe.py, which knows every key.
 has() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '%s=%s\n' "$1" "$2"; }
 
@@ -12,10 +12,17 @@ if [ -n "$UNIT" ]; then
       say file "$(stat -Lc '%a %U:%G' "$path") ${sum%% *} $(stat -Lc %Y "$path") $path"
     fi
   done
+  for path in $FOLDERS; do
+    [ -d "$path" ] && say folder "$(stat -Lc '%a %U:%G' "$path") $path"
+  done
   for unit in $SERVICES; do
     say service "$unit $(systemctl show -p ActiveState,UnitFileState,NeedDaemonReload,SubState --value "$unit" 2>/dev/null | tr '\n' ' ')"
-    for path in /etc/systemd/system/"$unit".d/*.conf /run/systemd/system/"$unit".d/*.conf; do
-      [ -e "$path" ] && say override "$unit $path"
+    # Of this unit, of all services, and what `systemctl set-property` writes. What was there before bootstrap came is
+    # the host's own: a proxy for Docker, say.
+    for path in /etc/systemd/system/"$unit".d/*.conf /run/systemd/system/"$unit".d/*.conf \
+      /etc/systemd/system/service.d/*.conf /run/systemd/system/service.d/*.conf \
+      /etc/systemd/system.control/"$unit".d/*.conf /run/systemd/system.control/"$unit".d/*.conf; do
+      [ -e "$path" ] && [ "$path" -nt "/etc/iacorch/$UNIT.owner" ] && say override "$unit $path"
     done
   done
   for program in $PROGRAMS; do
@@ -38,9 +45,11 @@ found = ssl._ssl._test_decode_cert(sys.argv[1])
 print(int(ssl.cert_time_to_seconds(found["notAfter"])))' "$path" 2>/dev/null)"
   done
   if [ -d "/opt/iacorch/$BUNDLE" ]; then
-    # The archive has no dates: what has one was changed here.
+    # The archive has no dates: what has one was changed here. Dates can be set back; when a file was last touched can
+    # not, and the archive's last member was unpacked after all others.
     say bundle "$BUNDLE $(find "/opt/iacorch/$BUNDLE" -type f ! -name '*.pyc' | wc -l) $([ -e "/opt/iacorch/$BUNDLE/complete" ] && echo complete)"
-    find "/opt/iacorch/$BUNDLE" -type f ! -name '*.pyc' \( -newermt @1 -o ! -user root -o -perm /022 \) |
+    find "/opt/iacorch/$BUNDLE" -type f ! -name '*.pyc' \( -newermt @1 -o -newercc "/opt/iacorch/$BUNDLE/complete" \
+      -o ! -user root -o -perm /022 \) 2>/dev/null |
       head -n 20 | while read -r path; do say changed "$path"; done
   fi
 fi

@@ -174,9 +174,11 @@ def _unexpected(node: str, container: Mapping[str, Any], known: Mapping[str, Obj
     why = "carries our labels, and the API has no such pod on this node"
     if owner.pod_uid in known:
         why = f"says that it is of pod {objects.key(known[owner.pod_uid])}, which has no such container"
+    # What the agent made and nobody asks for any more, it ends by itself, and more gently.
+    agents = f"the agent of {node}" if _is_named(container, owner.name) else ""
     place = Place(node=node, namespace=owner.pod_namespace, labels={})
     mark = Field("Id", None, _id(container)[:12], mark=_id(container)[:12])
-    return Observation(Key(Layer.WORKLOAD, node, KIND, name), Verdict.UNEXPECTED, (mark,), reason=why, place=place)
+    return Observation(Key(Layer.WORKLOAD, node, KIND, name), Verdict.UNEXPECTED, (mark,), why, place, settles=agents)
 
 
 def _is_named(container: Mapping[str, Any], name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.drift.compare import Rules, differences, join
+from iacorch.drift.compare import Rules, differences, join, matches
 from iacorch.drift.model import Field, Key, Layer, Observation, Place, Verdict, unknown
 from iacorch.infra.provider.manifest_plan import OWNER, Reference, reference
 
@@ -27,6 +27,8 @@ CONTROLLERS: Final = (
     "cert-manager-cainjector",
 )
 """Managers whose fields are theirs, whatever a manifest said at first."""
+_OPEN: Final = ("spec.taints",)
+"""Lists to which others add: here only what is wanted is looked for."""
 _SERVERS: Final = (
     "apiVersion",
     "kind",
@@ -38,6 +40,7 @@ _SERVERS: Final = (
     "metadata.creationTimestamp",
     "metadata.managedFields",
 )
+_MARK: Final = f"metadata.annotations[{OWNER}]"
 _SECRET: Final = ("data", "stringData")
 
 
@@ -101,12 +104,20 @@ def _one(wanted: Declared, live: Object | None, salt: str) -> Observation:
         ignore=(*_SERVERS, *_ignored(wanted.obj), *_ignored(live)),
         secret=_SECRET if wanted.obj.get("kind") == "Secret" else (),
         closed=("data", "binaryData", "spec.selector"),
+        open=_OPEN if wanted.obj.get("kind") == "Node" else (),
         writers=writers(live),
         others=CONTROLLERS,
         salt=salt,
     )
-    fields = differences(_stored(wanted.obj), live, rules)
+    fields = differences(_stored(wanted.obj), live, rules) + _unmarked(wanted, live)
     return Observation(key, Verdict.DRIFTED if fields else Verdict.IN_SYNC, fields, place=place)
+
+
+def _unmarked(wanted: Declared, live: Object) -> tuple[Field, ...]:
+    """Without its Manifest's mark an object would be left behind when that goes. Another's mark is another's."""
+    if not wanted.token or OWNER in objects.annotations(live) or matches(_MARK, _ignored(live)):
+        return ()
+    return (Field(_MARK, wanted.token, None, mark="unmarked"),)
 
 
 def _stored(obj: Object) -> Object:
@@ -154,6 +165,17 @@ def _place(wanted: Declared, live: Object | None) -> Place:
     ref = wanted.reference
     labels = objects.labels(live if live is not None else wanted.obj)
     return Place(stack=wanted.stack, namespace=ref.namespace, urn=wanted.urn, labels=labels)
+
+
+def with_others(wanted: Object, live: Object) -> Object:
+    """What is wanted, with what others have added to its open lists."""
+    if wanted.get("kind") != "Node" or "taints" not in objects.spec(wanted):
+        return wanted
+    there = objects.spec(live).get("taints") or []
+    missing = [
+        taint for taint in objects.spec(wanted)["taints"] if not any(taint.items() <= have.items() for have in there)
+    ]
+    return {**wanted, "spec": {**objects.spec(wanted), "taints": [*there, *missing]}}
 
 
 def gone(wanted: Field) -> bool:

@@ -82,6 +82,8 @@ class Bootstrapped:
     outputs: Mapping[str, Any]
     before: str = ""
     """The build that ran before, where it was another one."""
+    untouched: bool = False
+    """Nothing was to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ class Machines:
         left = left_to_do(found, planned, built.id, extra)
         if not left:
             request.say(f"{name}: 0 tasks changed something")
-            return Bootstrapped(found, outputs)
+            return Bootstrapped(found, outputs, untouched=True)
         request.say(f"{name}: to do: {', '.join(left)}")
         host = runner.host_run(name, session, planned, built, extra=extra)
         before = found.installation.bundles.get(planned.unit, "")

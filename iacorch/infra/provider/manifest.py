@@ -100,7 +100,7 @@ class Manifests:
                 for obj in wanted:
                     live = await _live(client, plan.reference(obj))
                     found += live is not None
-                    in_sync += live is not None and not plan.patch(None, obj, live)
+                    in_sync += live is not None and plan.is_settled(obj, live)
         except (Unavailable, ConfigError) as error:
             request.say(f"the API does not answer: {error.message}")
             return Made(id, {"applied": state.get("applied", []), "inSync": state.get("inSync", True)})

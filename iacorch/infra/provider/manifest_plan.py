@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import yaml
 
-from iacorch.api import catalogue, objects
+from iacorch.api import catalogue, defaults, objects, strategy
 from iacorch.api.objects import Object
+from iacorch.api.patch.merge import merge_patch
 from iacorch.errors import ConfigError, NotFound
 from iacorch.infra.machines.docker_provider.wire import has_unknown
 
@@ -109,6 +110,23 @@ def patch(before: Object | None, wanted: Object, live: Object) -> dict[str, Any]
         if name not in wanted and live.get(name) is not None:
             difference[name] = None
     return difference
+
+
+def is_settled(wanted: Object, live: Object) -> bool:
+    """Whether applying would leave the live object as it is.
+
+    The server has its own spelling: `stringData` lands in `data`, `1000m` is kept as `1`. What it would write counts.
+    """
+    difference = patch(None, wanted, live)
+    if not difference:
+        return True
+    kind = catalogue.kind(wanted["kind"], wanted["apiVersion"])
+    known = {**live, "apiVersion": kind.api_version, "kind": kind.kind}
+    try:
+        after = defaults.with_defaults(kind, merge_patch(known, difference))
+        return strategy.prepare_update(kind, known, after) == known
+    except (ValueError, TypeError, AttributeError):
+        return False  # what the server would refuse
 
 
 def _merged(before: Any, wanted: Any, live: Any) -> Any:

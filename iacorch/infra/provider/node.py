@@ -177,6 +177,8 @@ class Nodes:
                 )
                 if done.before:
                     await self._prove(request, session, name, inputs, done.before)
+                elif done.untouched:
+                    await self._wake(request, session, name, inputs)
             except WentBack as error:
                 outputs |= {"serviceActive": True, "bundle": found.installation.bundles.get(AGENT_UNIT, "")}
                 raise HalfMade(Made(id, outputs), [words(error)]) from error
@@ -205,6 +207,17 @@ class Nodes:
         except ConfigError:
             return  # what follows needs the API as well, and says so
         await self._machines.upgraded(session, before)
+
+    async def _wake(self, request: Request, session: SshSession, name: str, inputs: Properties) -> None:
+        """An agent that runs and says nothing (frozen, hung) is started again: nothing else is wrong there."""
+        try:
+            async with cluster.opened(str(inputs["kubeconfig"])) as client:
+                node = await cluster.find_node(client, name)
+        except (ApiError, ConfigError):
+            return  # nobody knows whether it says something
+        if node is None or not objects.condition_is(node, "Ready"):
+            request.say(f"{name}: its agent runs and is not Ready: it is started again")
+            await session.run(f"systemctl restart {AGENT_UNIT}.service\n")
 
     async def _node(self, inputs: Properties) -> tuple[bool, str]:
         """Whether the Node object is Ready, and its agent's version. Nobody answering is not Ready."""

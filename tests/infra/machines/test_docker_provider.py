@@ -156,9 +156,13 @@ async def test_a_name_that_someone_else_has_is_not_taken_over(provider: Provider
         await provider.create(CONTAINER, "other", box(name=f"{provider.run}-box"))
 
 
-async def test_a_stopped_container_shows_and_is_started_in_place(provider: Provider, docker: aiodocker.Docker) -> None:
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+async def test_a_stopped_container_shows_and_is_started_in_place(
+    provider: Provider, docker: aiodocker.Docker, how: str
+) -> None:
     id, inputs, state = await provider.create(CONTAINER, "box", box())
-    await docker.containers.container(id).stop(t=0)
+    container = docker.containers.container(id)
+    await (container.pause() if how == "frozen" else container.stop(t=0))
     _, seen = await provider.read(CONTAINER, "box", id, inputs, state)
     found = await provider.diff(CONTAINER, "box", id, inputs=inputs, state=seen, wanted=inputs)
     assert (list(found.diffs), list(found.replaces)) == (["mustRun"], [])

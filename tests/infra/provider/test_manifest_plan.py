@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from iacorch.api.catalogue import POD
+from iacorch.api.defaults import with_defaults
 from iacorch.errors import ConfigError
-from iacorch.infra.provider.manifest_plan import documents, hopeless, missing, owned, patch, reference
+from iacorch.infra.provider.manifest_plan import documents, hopeless, is_settled, missing, owned, patch, reference
 
 NAMED = (("Service", "web"), ("Namespace", "shop"))
 SERVICE = {
@@ -120,3 +122,26 @@ def test_a_rollout_that_gave_up_says_so() -> None:
     gave_up = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too slow"}
     assert hopeless({"status": {"conditions": [gave_up]}}) == "too slow"
     assert hopeless({"status": {}}) == ""
+
+
+def secret(**fields: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "type": "Opaque", **fields}
+
+
+def claim_of(cpu: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "a:1", "resources": {"limits": {"cpu": cpu}}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "settled"),
+    [
+        pytest.param(secret(stringData={"a": "x"}), secret(data={"a": "eA=="}), True, id="text lands in data"),
+        pytest.param(secret(stringData={"a": "x"}), secret(data={"a": "eQ=="}), False, id="another text"),
+        pytest.param(secret(stringData={"a": 1}), secret(data={"a": "eQ=="}), False, id="no text at all"),
+        pytest.param(claim_of("1000m"), with_defaults(POD, claim_of("1")), True, id="another spelling"),
+        pytest.param(claim_of("1100m"), with_defaults(POD, claim_of("1")), False, id="another amount"),
+    ],
+)
+def test_an_object_is_settled_when_the_server_would_write_nothing(wanted: Any, live: Any, settled: bool) -> None:
+    assert is_settled(wanted, live) is settled

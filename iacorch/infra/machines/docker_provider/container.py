@@ -135,7 +135,10 @@ class Containers:
     async def _start(self, id: str, inputs: Properties) -> None:
         container = self._container(id)
         with translated(f"starting container {inputs['name']}"):
-            await container.start()
+            if (await container.show())["State"].get("Paused"):
+                await container.unpause()
+            else:
+                await container.start()
             shown = await container.show()
         must_run = inputs.get("mustRun") is not False
         if must_run and not shown["State"]["Running"]:
@@ -181,7 +184,8 @@ def outputs(inputs: Properties, shown: Mapping[str, Any]) -> dict[str, Any]:
         "memory": host["Memory"] // _MIB,
         "cpuShares": host["CpuShares"],
         "cpuSet": host["CpusetCpus"],
-        "mustRun": state["Running"] if must_run and started else must_run,
+        # The engine says of a container that is frozen that it runs.
+        "mustRun": state["Running"] and not state.get("Paused") if must_run and started else must_run,
         "networkDatas": [_network_data(name, data) for name, data in _networks(shown).items()],
         "bridge": shown["NetworkSettings"].get("Bridge") or "",
         "hostname": inputs.get("hostname") or shown["Config"]["Hostname"],
