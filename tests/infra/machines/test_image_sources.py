@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iacorch.infra.machines.images.base import apt_sources
+from iacorch.infra.machines.images.base import apt_sources, debians_own
 
 
 def target(*, origin: str, uri: str, release: str, component: str = "main") -> str:
@@ -36,3 +36,9 @@ def test_a_host_of_another_release_shows_where_debian_is() -> None:
 
 def test_a_host_of_another_distribution_has_none() -> None:
     assert apt_sources(target(origin="Ubuntu", uri="http://elsewhere.example/", release="noble"), "bookworm") == []
+
+
+def test_on_another_distribution_debians_own_archives_come_with_debians_keys() -> None:
+    lines = debians_own("bookworm")
+    assert [line.split()[-2] for line in lines] == ["bookworm", "bookworm-updates", "bookworm-security"]
+    assert all(line.startswith("deb [signed-by=/usr/share/keyrings/debian-") for line in lines)

@@ -22,6 +22,8 @@ MADE: Final = "iacorch/debian:12"
 SUITE: Final = "bookworm"
 PULL_SECONDS: Final = 90
 PROBE_SECONDS: Final = 5
+KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
+"""In the package debian-archive-keyring, on every distribution that has it."""
 #: Documentation and translations are a third of a minimal Debian and of no use in a container.
 EXCLUDED: Final = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
@@ -66,8 +68,18 @@ def make_base(progress: Progress, labels: Mapping[str, str] | None = None) -> st
 
 
 def sources() -> list[str]:
-    """Where packages come from: the archives of this suite that the host's apt uses, else mmdebstrap's default."""
-    return apt_sources(run(["apt-get", "indextargets", "Created-By: Packages"]), SUITE)
+    """Where packages come from: the archives of this suite that the host's apt uses, else Debian's own."""
+    return apt_sources(run(["apt-get", "indextargets", "Created-By: Packages"]), SUITE) or debians_own(SUITE)
+
+
+def debians_own(suite: str) -> list[str]:
+    """The lines of sources.list for Debian's own servers. Pure.
+
+    The apt of another distribution does not trust Debian's keys by itself, so each line says where they are.
+    """
+    archive, security = "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
+    places = ((archive, suite), (archive, f"{suite}-updates"), (security, f"{suite}-security"))
+    return [f"deb [signed-by={KEYRING}] {uri} {name} main" for uri, name in places]
 
 
 def apt_sources(index_targets: str, suite: str) -> list[str]:
