@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "plan": ("iacorch.cli.plan:plan", "Show, and save, all that `apply` would do on every layer."),
     "apply": ("iacorch.cli.plan:apply", "Carry out a saved plan, if nothing has moved since."),
     "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted; set it right."),
+    "why": ("iacorch.cli.why:why", "Say why something does not work, and what to do next."),
     "stack": ("iacorch.cli.stack:stack", "Stacks and their outputs, history and state."),
     "config": ("iacorch.cli.config:config", "Settings of a stack."),
     "upgrade": ("iacorch.cli.upgrade:upgrade", "Put this build of iacorch on every machine."),

@@ -204,6 +204,16 @@ class HttpClient:
         """What a path answers that is no resource; with a body it is a POST."""
         return await self._call("GET" if body is None else "POST", path, body=body)
 
+    async def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """What a path answers as text: a pod's log, for one."""
+        try:
+            async with self.session.get(path, params=query) as response:
+                if response.status >= 400:
+                    raise error_of(response.status, await _json(response))
+                return await response.text(errors="replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unavailable(error) from error
+
     async def _call(
         self,
         method: str,

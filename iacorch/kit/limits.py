@@ -408,3 +408,13 @@ PAGE_COLUMNS_LEAST: Final = 60
 HELP_COLUMNS: Final = 100
 DIFF_LINES: Final = 12
 """Lines shown of one difference of a long text; `-o wide` shows all."""
+WHY_PATIENCE_SECONDS: Final = 60.0
+"""A pod that is on its way, or going, for less than this is not called stuck."""
+WHY_LATELY_SECONDS: Final = 3_600.0
+WHY_RESTARTS: Final = 3
+"""A ready pod that crashed this often, and lately, is worth a remark."""
+WHY_LOG_LINES: Final = 5
+WHY_LOGS: Final = 20
+"""Crashed containers whose last lines are fetched; many pods of one owner crash alike."""
+WHY_LOG_SECONDS: Final = 5.0
+WHY_NAMES: Final = 4

@@ -1,0 +1,152 @@
+"""Nodes that are not well, machines that are not made. Pure.
+
+In: a `World`. Out: findings. Called by `explain`. A node that does not answer is said once, with the pods that suffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from iacorch.api import objects
+from iacorch.api.objects import Object
+from iacorch.kit.text import listed, plural
+from iacorch.why.model import Finding, Rank, Step, World, is_over, is_ready, label
+
+_DRIFT_SHOWN: Final = 3
+
+
+def findings(world: World) -> Iterator[Finding]:
+    if not world.nodes and not any(entry.startswith("nodes") for entry in world.unseen):
+        yield Finding(
+            Rank.CLUSTER,
+            "the cluster has no nodes, so no pod can run",
+            ("the cluster",),
+            steps=(Step("iacorch up", "makes the machines of the program nodes"),
+                   Step("iacorch preview", "shows what it would make")),
+        )  # fmt: skip
+    for node in world.nodes:
+        yield from _node(node, world)
+    for claim in world.claims:
+        yield from _claim(claim)
+
+
+def is_lost(node: Object | None) -> bool:
+    """Nobody can say what its pods do: it is gone, or it is not Ready."""
+    return node is None or not is_ready(node)
+
+
+def _node(node: Object, world: World) -> Iterator[Finding]:
+    name = objects.name(node)
+    ready = objects.condition(node, "Ready") or {}
+    drift = _drift(name, world)
+    if ready.get("status") != "True":
+        cause, evidence, steps = _not_ready(name, ready)
+        yield Finding(
+            Rank.NODE, cause, (label(node, "Node"),), (*evidence, *drift), steps, so=tuple(_suffering(name, world))
+        )
+    elif drift:
+        yield Finding(
+            Rank.REMARK, f"node {name} is not as bootstrap made it", (label(node, "Node"),), drift,
+            (Step("iacorch drift --correct --layer node", "sets it right"), Step("iacorch drift --layer node")),
+        )  # fmt: skip
+    for entry in objects.conditions(node):
+        if entry.get("type") in _PRESSURES and entry.get("status") == "True":
+            what, step = _PRESSURES[entry["type"]]
+            yield Finding(
+                Rank.NODE, f"node {name} {what}", (label(node, "Node"),), _said(entry),
+                (step, Step(f"iacorch why node/{name}", "once more, afterwards")),
+            )  # fmt: skip
+    if objects.spec(node).get("unschedulable"):
+        by = "iacorch.dev/" if any("upgrade" in key for key in objects.annotations(node)) else ""
+        whom = "by an upgrade that is going on or was stopped" if by else "by hand (kubectl cordon or drain)"
+        yield Finding(
+            Rank.REMARK, f"node {name} is cordoned {whom}: no new pod starts there", (label(node, "Node"),),
+            steps=(Step("iacorch upgrade", "goes on with it") if by else Step(f"kubectl uncordon {name}"),),
+        )  # fmt: skip
+
+
+_PRESSURES: Final = {
+    "DiskPressure": (
+        "has no room on its disk", Step("kubectl get pods -A -o wide", "what runs there; remove what is not needed")
+    ),
+    "MemoryPressure": ("is short of memory", Step("kubectl describe node", "what its pods ask for")),
+    "PIDPressure": ("is short of process IDs", Step("kubectl describe node", "what runs there")),
+    "NetworkUnavailable": ("has no pod network", Step("iacorch drift --correct --layer node", "sets its links right")),
+}  # fmt: skip
+
+
+def _not_ready(name: str, ready: dict[str, Any]) -> tuple[str, tuple[str, ...], tuple[Step, ...]]:
+    since = f"since {ready['lastTransitionTime']}" if ready.get("lastTransitionTime") else ""
+    look = Step("iacorch drift --layer machine", "is the machine still there?")
+    match ready.get("status"), ready.get("reason"):
+        case "Unknown", _:
+            return (
+                f"node {name} is silent: its machine or its agent is down, or the network between",
+                (*_said(ready), *((since,) if since else ())),
+                (look, Step("iacorch refresh && iacorch up", "makes a machine that is gone anew, as a node"),
+                 Step(f"kubectl delete node {name}", "only if the machine is gone for good")),
+            )  # fmt: skip
+        case "False", "ContainerRuntimeDown":
+            return (
+                f"node {name} has no container runtime: its Docker Engine does not answer",
+                _said(ready),
+                (Step("iacorch drift --correct --layer node", "starts its services and runs the roles again"), look),
+            )
+        case None, _:
+            return (
+                f"node {name} has joined and its agent has reported nothing yet",
+                (),
+                (Step(f"kubectl get node {name} --watch"), look),
+            )
+        case _:
+            return (
+                f"node {name} is not ready: {ready.get('message') or ready.get('reason') or 'it gives no reason'}",
+                _said(ready),
+                (Step("iacorch drift --layer node", "what is not as bootstrap made it"), look),
+            )
+
+
+def _suffering(name: str, world: World) -> Iterator[str]:
+    there = [pod for pod in world.pods_on(name) if not is_over(pod)]
+    if there:
+        names = listed((objects.key(pod) for pod in there), most=4)
+        yield f"{plural(len(there), 'pod')} on it cannot be counted on: {names}"
+
+
+def _drift(name: str, world: World) -> tuple[str, ...]:
+    """What the last checks found on the node or its machine."""
+    found = []
+    for report in world.reports:
+        for entry in objects.status(report).get("findings") or ():
+            is_its = entry.get("node") == name or (entry.get("layer") == "machine" and entry.get("name") == name)
+            if is_its and entry.get("verdict") != "unknown" and entry.get("layer") != "workload":
+                paths = ", ".join(str(f.get("path")) for f in entry.get("fields") or ())
+                found.append(f"drift: {entry.get('kind')} {entry.get('name')} is {entry.get('verdict')}"
+                             + (f" ({paths})" if paths else ""))  # fmt: skip
+    unique = tuple(dict.fromkeys(found))
+    more = (f"drift: and {len(unique) - _DRIFT_SHOWN} more",) if len(unique) > _DRIFT_SHOWN else ()
+    return (*unique[:_DRIFT_SHOWN], *more)
+
+
+def _claim(claim: Object) -> Iterator[Finding]:
+    """A machine that a pool asked for and that is not there yet."""
+    if objects.is_deleting(claim) or is_ready(claim):
+        return
+    bad = [c for c in objects.conditions(claim) if c.get("status") == "False" and c.get("message")]
+    if not bad:
+        return
+    name = objects.name(claim)
+    yield Finding(
+        Rank.NODE,
+        f"the machine of NodeClaim {name} does not become a node: {bad[-1]['message']}",
+        (label(claim, "NodeClaim"),),
+        tuple(f"{c['type']}: {c.get('reason', '')}" for c in bad),
+        (Step(f"kubectl describe nodeclaim {name}", "its conditions and events"),
+         Step("kubectl get nodepools,nodeclaims,machineclasses")),
+    )  # fmt: skip
+
+
+def _said(condition: dict[str, Any]) -> tuple[str, ...]:
+    words = str(condition.get("message") or "")
+    return (f"{condition.get('reason', '')}: {words}",) if words else ()
