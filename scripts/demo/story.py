@@ -60,8 +60,22 @@ def kill_node(fleet: Fleet) -> None:
         before = traffic.answered
         wait_for("traffic goes on", lambda: traffic.answered > before + 50, within_seconds=10)
     print(f"   meanwhile {traffic}", flush=True)
+    print(why_some_failed(traffic, killed, victim), flush=True)
     if condition(fleet.get("node", victim), "Ready") == "True":
         raise NotHappened(f"{victim} is dead and still called Ready")
+
+
+def why_some_failed(traffic: Traffic, killed: float, victim: str) -> str:
+    """The power of a machine was cut: what was in it is gone, and its neighbours need a moment to notice."""
+    failed = len(traffic.failures)
+    if not failed:
+        return "   none was lost: whoever was answered by the dead pods was led to others at the next attempt"
+    noticed = max(0.0, traffic.last_failure - killed)
+    return (
+        f"   why {failed} failed: they were being answered by pods on {victim} when its power was cut, or were led\n"
+        f"   there before the other nodes noticed its silence; the last {noticed:.1f} s after the kill, none since.\n"
+        "   A client that asks again is served."
+    )
 
 
 def bring_node_back(fleet: Fleet) -> None:

@@ -19,6 +19,7 @@ class Traffic:
     timeout_seconds: float = 5
     answered: int = 0
     failures: list[str] = field(default_factory=list)
+    last_failure: float = 0.0
     versions: Counter[str] = field(default_factory=Counter)
     longest_outage_seconds: float = 0.0
 
@@ -51,6 +52,7 @@ class Traffic:
             except (OSError, http.client.HTTPException) as error:
                 with self._lock:
                     self.failures.append(f"{type(error).__name__}: {error}")
+                    self.last_failure = time.monotonic()
             else:
                 with self._lock:
                     self.answered += 1
