@@ -9,19 +9,23 @@ that has every image under the same ID is left alone; nothing runs on the nodes 
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from iacorch.errors import ConfigError, IacorchError
 from iacorch.infra.bootstrap import ssh
+from iacorch.infra.bootstrap.errors import HostUnreachable, RemoteFailed
 from iacorch.infra.machines.images.docker import Progress, docker, image_id
 from iacorch.kit import limits
 from iacorch.kit.tasks import Tasks
+from iacorch.kit.text import did_you_mean
 
-_LOAD = 'if [ "$(id -u)" = 0 ]; then exec docker load -q; else exec sudo -n docker load -q; fi'
+_NO_ENGINE: Final = re.compile(r"(?i)docker: (command )?not found|docker: No such file|docker daemon|docker\.sock")
+_LOAD: Final = 'if [ "$(id -u)" = 0 ]; then exec docker load -q; else exec sudo -n docker load -q; fi'
 
 
 class LoadFailed(IacorchError):
@@ -51,7 +55,13 @@ async def load(
             ]
             done = tuple(await asyncio.gather(*running))
     if failed := [loading for loading in done if loading.error]:
-        raise LoadFailed("\n".join(f"{loading.node}: {loading.error}" for loading in failed))
+        raise LoadFailed(
+            "\n".join(
+                f"{'' if at == 0 else '       '}{loading.node}: {loading.error}" for at, loading in enumerate(failed)
+            ),
+            hint="a machine that is still being made gets it when `iacorch up` is done: run this again then; "
+            "`iacorch why` tells of nodes that are not well",
+        )
     return done
 
 
@@ -60,12 +70,16 @@ def targets_of(outputs: Mapping[str, Any], only: Collection[str]) -> dict[str, s
     nodes, key = outputs.get("nodes"), outputs.get("ssh_key")
     if not isinstance(nodes, Mapping) or not isinstance(key, str):
         raise ConfigError(
-            "it exports no `nodes` and `ssh_key`",
+            "it exports no `nodes` and `ssh_key`: its machines are not made yet, or its program does not tell",
             where="stack",
-            hint="export them as stacks/local.py does, after `iacorch up`",
+            hint="wait for `iacorch up` to end, or run it; a program exports them as stacks/local.py does",
         )
     if unknown := sorted(set(only) - set(nodes)):
-        raise ConfigError(f"no node {', '.join(unknown)}; there are {', '.join(sorted(nodes))}", where="--nodes")
+        raise ConfigError(
+            f"no node {', '.join(unknown)}; there are {', '.join(sorted(nodes))}",
+            where="--nodes",
+            hint=did_you_mean(unknown[0], nodes),
+        )
     return {
         name: ssh.SshTarget(
             host=node["address"],
@@ -110,7 +124,16 @@ async def _load_one(
             say(f"{name}: loaded")
             return Loading(name, copied=True)
     except IacorchError as error:
-        return Loading(name, copied=False, error=error.message)
+        return Loading(name, copied=False, error=words_of(error, target.host))
+
+
+def words_of(error: IacorchError, address: str) -> str:
+    """What is wrong with one machine, in words of machines and not of ssh's or Docker's. Pure."""
+    if isinstance(error, HostUnreachable):
+        return f"its machine does not answer at {address}: it is not there, not running, or still being made"
+    if isinstance(error, RemoteFailed) and _NO_ENGINE.search(error.message):
+        return f"its machine ({address}) runs and has no Docker Engine that answers: it is still being made a node"
+    return error.message
 
 
 async def _copy(session: ssh.SshSession, archive: Path) -> None:
