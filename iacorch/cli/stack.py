@@ -39,6 +39,8 @@ def list_(target: Target, as_json: bool) -> None:
         chosen = target.chosen()
     except ConfigError:
         chosen = ""
+    if not names:
+        click.echo("there is no stack yet; make one: iacorch stack init NAME", err=True)
     for name in names:
         click.echo(f"{name}{'*' if name == chosen else ''}")
 

@@ -116,7 +116,11 @@ def _must_exist(focus: Focus, world: World) -> None:
         return
     elsewhere = sorted({objects.namespace(o) for o in lists[focus.kind] if objects.name(o) == focus.name})
     where = f" in namespace {focus.namespace}" if focus.namespace else ""
-    hint = f"there is one in {elsewhere[0]}: -n {elsewhere[0]}" if elsewhere else did_you_mean(focus.name, names)
+    hint = (
+        f"there is one in {elsewhere[0]}: -n {elsewhere[0]}"
+        if elsewhere
+        else did_you_mean(focus.name, names, what=focus.kind)
+    )
     raise ConfigError(f"there is no {focus.kind} {focus.name}{where}", hint=hint)
 
 

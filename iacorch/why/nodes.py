@@ -17,6 +17,7 @@ _DRIFT_SHOWN: Final = 3
 
 
 def findings(world: World) -> Iterator[Finding]:
+    waiting = sum(not is_over(pod) for pod in world.pods)
     if not world.nodes and not any(entry.startswith("nodes") for entry in world.unseen):
         yield Finding(
             Rank.CLUSTER,
@@ -24,6 +25,7 @@ def findings(world: World) -> Iterator[Finding]:
             ("the cluster",),
             steps=(Step("iacorch up", "makes the machines of the program nodes"),
                    Step("iacorch preview", "shows what it would make")),
+            so=(f"{plural(waiting, 'pod')} without a node",) if waiting else (),
         )  # fmt: skip
     for node in world.nodes:
         yield from _node(node, world)

@@ -58,6 +58,8 @@ def _one(pod: Object, world: World, running: set[str]) -> Finding | None:
     if status.get("phase") == "Succeeded":
         return None
     if not node:
+        if not world.nodes:
+            return None  # said once, of the cluster
         cause, evidence, steps = scheduling.cause(pod, world)
         return _finding(pod, world, cause, evidence, steps)
     if world.nodes and is_lost(world.node(node)):
@@ -89,7 +91,8 @@ def _finding(
 ) -> Finding:  # fmt: skip
     kind, name = world.owner_of(pod)
     group = f"{kind} {objects.join_key(objects.namespace(pod), name)}" if name else label(pod, "Pod")
-    return Finding(rank, cause, (label(pod, "Pod"),), tuple(filter(None, evidence)), steps, group=group)
+    told = tuple(words for words in evidence if words and words not in cause)
+    return Finding(rank, cause, (label(pod, "Pod"),), told, steps, group=group)
 
 
 def _stuck(pod: Object, world: World) -> Finding | None:

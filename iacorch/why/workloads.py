@@ -35,7 +35,8 @@ def _follows(found: list[Finding], consequence: str, pods: Sequence[Object], wor
     hits = [
         at
         for at, finding in enumerate(found)
-        if finding.rank is not Rank.REMARK and (labels & set(finding.about) or nodes & set(finding.about))
+        if (finding.rank is Rank.CLUSTER and labels)
+        or (finding.rank is not Rank.REMARK and (labels & set(finding.about) or nodes & set(finding.about)))
     ]
     for at in hits:
         if consequence not in found[at].so:

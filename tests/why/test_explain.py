@@ -105,6 +105,12 @@ CASES = [
         World(NOW), ["the cluster has no nodes, so no pod can run"], ["iacorch up", "iacorch preview"], id="no nodes"
     ),
     pytest.param(
+        one(nodes=(), pods=(pod(on="", scheduled="0/0 nodes are available"),), deployments=(deployment(),)),
+        ["the cluster has no nodes, so no pod can run"],
+        None,
+        id="no nodes, and pods that wait",
+    ),
+    pytest.param(
         one(nodes=(node(ready="Unknown", reason="NodeStatusUnknown", message="silent"),),
             pods=(pod(ready=False), pod("web-2"))),
         ["node n1 is silent: its machine or its agent is down, or the network between"],

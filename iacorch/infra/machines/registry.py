@@ -15,6 +15,7 @@ from iacorch.infra.machines.contract import MachineDriver
 from iacorch.infra.machines.errors import InvalidSpec
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
+from iacorch.kit.text import did_you_mean
 
 Opener = Callable[[Mapping[str, Any], Clock, Ids], MachineDriver]
 
@@ -39,7 +40,7 @@ def names() -> tuple[str, ...]:
 def open_driver(name: str, settings: Mapping[str, Any], clock: Clock, ids: Ids) -> MachineDriver:
     """Raises InvalidSpec (an unknown driver, a missing extra, a wrong setting), MissingCredentials."""
     if name not in _DRIVERS:
-        raise InvalidSpec("driver", f"there is no driver {name!r}", hint=f"there are {', '.join(_DRIVERS)}")
+        raise InvalidSpec("driver", f"there is no driver {name!r}", hint=did_you_mean(name, _DRIVERS))
     made, extra = _DRIVERS[name]
     try:
         module = importlib.import_module(f"iacorch.infra.machines.{name}.driver")

@@ -18,6 +18,7 @@ from iacorch.infra.provider.manifest import Manifests
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
 from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, name_of, words
 from iacorch.infra.provider.virtual_machine_spec import price_words
+from iacorch.kit.text import did_you_mean
 
 Open = Callable[[str, Mapping[str, Any]], MachineDriver]
 
@@ -58,7 +59,7 @@ class MachineClasses:
     def check(self, inputs: Properties) -> Sequence[Failure]:
         failures = []
         if (driver := inputs.get("driver", UNKNOWN)) not in (UNKNOWN, *names()):
-            failures.append(Failure("driver", f"there is no driver {driver!r}; there are {', '.join(names())}"))
+            failures.append(Failure("driver", f"there is no driver {driver!r}; {did_you_mean(str(driver), names())}"))
         for number, kind in enumerate(inputs.get("capacityTypes") or ()):
             if kind not in (UNKNOWN, *CapacityType):
                 found = f"{kind!r} is none of {', '.join(CapacityType)}"

@@ -22,6 +22,7 @@ from iacorch.infra.machines.contract import (
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN, has_unknown
 from iacorch.infra.machines.registry import OWNED, names
 from iacorch.infra.provider.properties import Failure, Property, ResourceSpec
+from iacorch.kit.text import did_you_mean
 
 GIB: Final = 1024**3
 WHERE: Final = ("region", "endpoint_url", "provider", "zone", "host", "folder")
@@ -89,7 +90,7 @@ def complete(inputs: Mapping[str, Any], *, name: str, cluster: str) -> dict[str,
 def failures(inputs: Mapping[str, Any]) -> Iterator[Failure]:
     """What types do not say. Values that a preview cannot know pass."""
     if (driver := inputs.get("driver", UNKNOWN)) not in (UNKNOWN, *names()):
-        yield Failure("driver", f"there is no driver {driver!r}; there are {', '.join(names())}")
+        yield Failure("driver", f"there is no driver {driver!r}; {did_you_mean(str(driver), names())}")
     if (name := inputs.get("name", UNKNOWN)) != UNKNOWN and not _NAME.fullmatch(str(name)):
         yield Failure("name", f"{name!r} is no host name: lower case letters, digits and '-', at most 63")
     if (cluster := inputs.get("cluster", UNKNOWN)) != UNKNOWN and not _CLUSTER.fullmatch(str(cluster)):
