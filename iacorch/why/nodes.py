@@ -14,6 +14,8 @@ from iacorch.kit.text import listed, plural
 from iacorch.why.model import Finding, Rank, Step, World, is_over, is_ready, label
 
 _DRIFT_SHOWN: Final = 3
+_TOGETHER: Final = "FleetSilent"
+"""The reason of nodes that controller `node` holds, as too many went silent at once."""
 
 
 def findings(world: World) -> Iterator[Finding]:
@@ -27,8 +29,11 @@ def findings(world: World) -> Iterator[Finding]:
                    Step("iacorch preview", "shows what it would make")),
             so=(f"{plural(waiting, 'pod')} without a node",) if waiting else (),
         )  # fmt: skip
+    together = [n for n in world.nodes if (objects.condition(n, "Ready") or {}).get("reason") == _TOGETHER]
+    if len(together) > 1:
+        yield _fleet(together, world)
     for node in world.nodes:
-        yield from _node(node, world)
+        yield from _node(node, world, is_said=len(together) > 1 and node in together)
     for claim in world.claims:
         yield from _claim(claim)
 
@@ -38,11 +43,30 @@ def is_lost(node: Object | None) -> bool:
     return node is None or not is_ready(node)
 
 
-def _node(node: Object, world: World) -> Iterator[Finding]:
+def _fleet(together: list[Object], world: World) -> Finding:
+    """Many at once: the fault is likelier where all of them are heard than in each of them."""
+    names = [objects.name(node) for node in together]
+    return Finding(
+        Rank.NODE,
+        f"{len(together)} of {len(world.nodes)} nodes went silent together: the control plane does not hear them",
+        tuple(label(node, "Node") for node in together),
+        (f"they are {listed(names)}", *_said(objects.condition(together[0], "Ready") or {})),
+        (
+            Step("iacorch drift --layer machine", "are the machines there, and the network between?"),
+            Step("iacorch drift --layer node", "can they be entered, and do their agents run?"),
+        ),
+        so=tuple(words for name in names for words in _suffering(name, world)),
+    )
+
+
+def _node(node: Object, world: World, *, is_said: bool) -> Iterator[Finding]:
+    """`is_said`: that it is silent has been said already, of many."""
     name = objects.name(node)
     ready = objects.condition(node, "Ready") or {}
     drift = _drift(name, world)
-    if ready.get("status") != "True":
+    if is_said:
+        pass
+    elif ready.get("status") != "True":
         cause, evidence, steps = _not_ready(name, ready)
         yield Finding(
             Rank.NODE, cause, (label(node, "Node"),), (*evidence, *drift), steps, so=tuple(_suffering(name, world))

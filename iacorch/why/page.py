@@ -58,7 +58,11 @@ def _one(mark: str, finding: Finding, width: int) -> Iterator[str]:
         names = listed((label.rpartition("/")[2] for label in finding.about), most=limits.WHY_NAMES)
         yield from _wrapped(f"{margin}in ", f"{plural(len(finding.about), 'pod')}: {names}", width)
     for text in finding.evidence:
-        yield f"{margin}| {shortened(text, width - len(margin) - 2)}"
+        # a log line is one line; a message is a sentence, and its end may be what matters
+        if text.startswith("log: "):
+            yield f"{margin}| {shortened(text, width - len(margin) - 2)}"
+        else:
+            yield from _wrapped(f"{margin}| ", shortened(text, 3 * width), width)
     for text in finding.so:
         yield from _wrapped(f"{margin}so ", text, width)
     commands = [step.command for step in finding.steps]

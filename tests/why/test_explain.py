@@ -118,6 +118,12 @@ CASES = [
         id="a silent node explains its pods",
     ),
     pytest.param(
+        one(nodes=tuple(node(name, ready="Unknown", reason="FleetSilent") for name in ("n1", "n2"))),
+        ["2 of 2 nodes went silent together: the control plane does not hear them"],
+        ["iacorch drift --layer machine", "iacorch drift --layer node"],
+        id="many silent nodes are one thing",
+    ),
+    pytest.param(
         one(nodes=(node(ready="False", reason="ContainerRuntimeDown", message="no answer"),)),
         ["node n1 has no container runtime: its Docker Engine does not answer"],
         ["iacorch drift --correct --layer node", "iacorch drift --layer machine"],
