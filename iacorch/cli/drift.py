@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,6 +40,7 @@ from iacorch.infra.engine.contract import StackRef
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 
+_ID: Final = re.compile(r"[0-9a-f]{12}")
 _MEMORY: Final = Path(".iacorch") / "drift.json"
 _METRICS: Final = Path(".iacorch") / "drift.prom"
 
@@ -102,6 +104,10 @@ def drift(target: Target, layers: tuple[str, ...], as_json: bool, output: str, o
 def approve(context: click.Context, ids: tuple[str, ...]) -> None:
     """Agree to the correction of exactly these findings, once, within a day."""
     desk: Desk = context.obj["desk"]
+    if wrong := [id_ for id_ in ids if not _ID.fullmatch(id_)]:
+        raise ConfigError(
+            f"{wrong[0]!r} is no ID of a finding: 12 of 0-9a-f", hint="`iacorch drift -o wide` shows them"
+        )
     memory = desk.recall()
     desk.keep(memories.approve(memory, ids, getpass.getuser(), SystemClock().now()))
     click.echo(f"approved {', '.join(ids)}; the next check with --correct carries it out")

@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 
 import click
+import orjson
 
 from iacorch.cli.command import Command
 from iacorch.cli.endpoint import endpoint_of, with_server
@@ -54,14 +55,15 @@ def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level
 
 @click.command(cls=Command, examples=("iacorch reap", "iacorch reap --yes"))
 @click.option("-y", "--yes", is_flag=True, help="Remove them. Without it they are only listed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @with_server
 @with_target
-def reap(target: Target, yes: bool, kubeconfig: Path | None) -> None:
+def reap(target: Target, yes: bool, as_json: bool, kubeconfig: Path | None) -> None:
     """List the machines that were made for claims which are gone; with --yes remove them."""
-    asyncio.run(_reap(asyncio.run(endpoint_of(target, kubeconfig)), yes=yes))
+    asyncio.run(_reap(asyncio.run(endpoint_of(target, kubeconfig)), yes=yes, as_json=as_json))
 
 
-async def _reap(endpoint: Endpoint, *, yes: bool) -> None:
+async def _reap(endpoint: Endpoint, *, yes: bool, as_json: bool) -> None:
     from iacorch.daemons.provisioner import cluster_name
     from iacorch.provision import reaper
     from iacorch.provision.hands import HandsByDriver
@@ -69,6 +71,16 @@ async def _reap(endpoint: Endpoint, *, yes: bool) -> None:
     async with HttpClient(endpoint) as client:
         hands = HandsByDriver(cluster=await cluster_name(client), clock=SystemClock(), ids=SystemIds())
         found = await reaper.look(client, hands)
+        if as_json:
+            count = await reaper.reap(hands, found, lambda words: click.echo(words, err=True)) if yes else 0
+            machines = [
+                {"name": m.name, "machineID": m.machine_id, "class": m.where, "claim": m.claim}
+                for _, m in found.ownerless
+            ]
+            unseen = dict(found.unseen)
+            document = {"owned": found.owned, "ownerless": machines, "unseen": unseen, "removed": count}
+            click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+            return
         for name, why in found.unseen:
             click.echo(f"class {name} could not be looked at: {why}", err=True)
         for _, machine in found.ownerless:

@@ -48,6 +48,7 @@ def test_a_stack_that_cannot_be_read_is_an_error_and_not_in_sync(
 def test_approvals_are_kept_beside_the_project(project: Path) -> None:
     assert run("drift", "approve", "0123456789ab") == 0
     assert "0123456789ab" in json.loads((project / ".iacorch" / "drift.json").read_text())["approvals"]
+    assert run("drift", "approve", "web") == 1
     assert run("drift", "forget") == 0
     assert not (project / ".iacorch" / "drift.json").exists()
 
