@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from iacorch.kit.clock import SystemClock
+from tests.infra.engine.killable import Kill
 from tests.server import daemon
 
 REGION = "eu-central-1"
@@ -115,12 +116,15 @@ class Site:
                 process.communicate()
             daemon.stop(running)
 
-    def provisioner(self) -> Running:
-        """A new process on the same state."""
+    def provisioner(self, kill: Kill | None = None) -> Running:
+        """A new process on the same state; it ends itself where `kill` says."""
         log = (self.root / "provisioner.log").open("ab")
-        command = self._command("provisioner", "--state-dir", str(self.state), "--kubeconfig", str(self.kubeconfig))
+        words = ("provisioner", "--state-dir", str(self.state), "--kubeconfig", str(self.kubeconfig))
+        module = "tests.infra.engine.killable" if kill is not None else "iacorch.cli.main"
+        command = self._command(*words, module=module)
+        environment = self._environment() | (kill.environment() if kill is not None else {})
         with log:
-            process = subprocess.Popen(command, env=self._environment(), stdout=log, stderr=log, process_group=0)
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, process_group=0)
         self._started.append(process)
         return process
 
@@ -150,10 +154,10 @@ class Site:
             "spec": {"classRef": {"name": "rented"}, **spec},
         }
 
-    def _command(self, *words: str, stack: bool = True) -> list[str]:
+    def _command(self, *words: str, stack: bool = True, module: str = "iacorch.cli.main") -> list[str]:
         options = ["--cwd", str(self.root / "project"), "--backend", f"file://{self.root / 'stacks'}"]
         options += ["--engine", "builtin", "--stack", "site"] if stack else []
-        return [sys.executable, "-m", "iacorch.cli.main", *words, *options]
+        return [sys.executable, "-m", module, *words, *options]
 
     def _environment(self) -> dict[str, str]:
         found = yaml.safe_load(self.kubeconfig.read_text())

@@ -1,14 +1,16 @@
 """Kill -9 of the real provisioner while machines are made and given back: count machines.
 
-IACORCH_KILLS=N kills at N points, half of them in growing and half in shrinking, instead of the few that are enough to
-notice a mistake. The instances are words (nobody answers at their addresses), so a kill costs a few seconds.
+IACORCH_KILLS=N kills after N numbers of calls of EC2, half of them in growing and half in shrinking, instead of the
+few that are enough to notice a mistake. IACORCH_KILL_POINTS=N kills at N points of what the process does: files, calls
+of the API and of plugins (`killable`). The instances are words (nobody answers at their addresses), so it costs seconds.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import boto3
@@ -20,9 +22,10 @@ from iacorch.client.config import read_kubeconfig
 from iacorch.client.http import HttpClient
 from iacorch.infra.machines.aws.shapes import as_mapping
 from iacorch.infra.machines.contract import TAG_CLAIM
+from tests.infra.engine.killable import Kill
 from tests.infra.machines.ec2_machines import debian, tell_address
 from tests.infra.machines.ec2_server import Ec2Server, ec2_server
-from tests.provision.processes import REGION, Site, cloud_environment, deployment, offering, until
+from tests.provision.processes import REGION, Running, Site, cloud_environment, deployment, offering, until
 
 MACHINES = 2
 GROWING_CALLS, SHRINKING_CALLS = 32, 16
@@ -56,61 +59,128 @@ class Account:
         self._client.close()
 
 
-async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rounds = max(1, int(os.environ.get("IACORCH_KILLS", "2")) // 2)
+class Story:
+    """A pool that grows to `MACHINES` and gives them back, again and again, with a provisioner that is killed."""
+
+    def __init__(self, site: Site, server: Ec2Server, client: HttpClient) -> None:
+        self.site, self.server, self.client = site, server, client
+        self.account = Account(server)
+        self.killed_at: list[str] = []
+
+    async def begin(self) -> None:
+        template = {"settings": {"region": REGION, "endpoint_url": self.server.url}}
+        offered = [offering("on-demand", "0.02")]
+        await self.client.create(MACHINE_CLASS, self.site.machine_class("aws", template, offered))
+        await self.client.create(DEPLOYMENT, deployment(replicas=MACHINES, cpu="1500m"))
+
+    async def want(self, *, machines: bool) -> None:
+        if machines:
+            await self.client.create(NODE_POOL, self.site.pool(limits={"machines": MACHINES}))
+        else:
+            await self.client.delete(NODE_POOL, "", "burst")
+
+    async def has_no_claims(self) -> bool:
+        return not (await self.client.list(NODE_CLAIM)).items
+
+    async def is_made(self) -> bool:
+        return self.server.living == MACHINES
+
+    async def is_grown(self) -> bool:
+        return sum(self.account.machines().values()) == MACHINES
+
+    async def is_over(self) -> bool:
+        return not self.account.machines() and await self.has_no_claims()
+
+    async def kill_after(self, calls: int, done: Callable[[], Awaitable[bool]]) -> None:
+        """Once EC2 was asked so often by a new provisioner, or once it is done."""
+        asked = len(self.server.calls) + calls
+        process = self.site.provisioner()
+
+        async def is_time() -> bool:
+            return len(self.server.calls) >= asked or await done()
+
+        await until(is_time, f"{calls} calls", process)
+        await self._end(process)
+
+    async def kill_at(self, point: int, done: Callable[[], Awaitable[bool]]) -> list[str]:
+        """At this point of a new provisioner, or once it is done; the points that it passed."""
+        kill = Kill(self.site.root / f"points-{len(self.killed_at)}", self.site.state, point)
+        process = self.site.provisioner(kill)
+
+        async def is_time() -> bool:
+            return process.poll() is not None or await done()
+
+        await until(is_time, f"point {point}")
+        await self._end(process)
+        found = kill.points()
+        self.killed_at.append(found[-1])
+        return found
+
+    async def finish(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
+        process = self.site.provisioner()
+        await until(done, what, process)
+        process.kill()
+        process.wait()
+
+    async def _end(self, process: Running) -> None:
+        process.kill()
+        process.wait()
+        found = self.account.machines()
+        claims = {objects.uid(claim) for claim in (await self.client.list(NODE_CLAIM)).items}
+        assert set(found) <= claims, "a machine outlived its claim"
+        assert all(count == 1 for count in found.values()), f"two machines of one claim: {found}"
+        assert sum(found.values()) <= MACHINES, "more than the pool may have"
+
+
+@asynccontextmanager
+async def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Story]:
     cloud_environment(monkeypatch)
     with ec2_server() as server, Site(tmp_path).serving() as site:
         server.machines_behind = Nobody()
         debian(server, REGION)
-        account = Account(server)
         async with HttpClient(read_kubeconfig(site.kubeconfig)) as client:
-            template = {"settings": {"region": REGION, "endpoint_url": server.url}}
-            offered = [offering("on-demand", "0.02")]
-            await client.create(MACHINE_CLASS, site.machine_class("aws", template, offered))
-            await client.create(DEPLOYMENT, deployment(replicas=MACHINES, cpu="1500m"))
+            told = Story(site, server, client)
+            await told.begin()
+            yield told
+            told.account.close()
 
-            async def has_no_claims() -> bool:
-                return not (await client.list(NODE_CLAIM)).items
 
-            async def is_grown() -> bool:
-                return sum(account.machines().values()) == MACHINES
+async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = max(1, int(os.environ.get("IACORCH_KILLS", "2")) // 2)
+    async with story(tmp_path, monkeypatch) as told:
+        for number in range(1, rounds + 1):
+            await told.want(machines=True)
+            await told.kill_after(number * GROWING_CALLS // (rounds + 1), told.is_made)
+            await told.finish(told.is_grown, "all are made")
+            await told.want(machines=False)
+            await told.kill_after(number * SHRINKING_CALLS // (rounds + 1), told.has_no_claims)
+            await told.finish(told.is_over, "everything is given back")
 
-            async def is_over() -> bool:
-                return not account.machines() and await has_no_claims()
 
-            async def kill_after(calls: int, done: Callable[[], Awaitable[bool]]) -> None:
-                """Once EC2 was asked so often by a new provisioner, or once it is done."""
-                asked = len(server.calls) + calls
-                process = site.provisioner()
-
-                async def is_time() -> bool:
-                    return len(server.calls) >= asked or await done()
-
-                await until(is_time, f"{calls} calls", process)
-                process.kill()
-                process.wait()
-                found = account.machines()
-                claims = {objects.uid(claim) for claim in (await client.list(NODE_CLAIM)).items}
-                assert set(found) <= claims, "a machine outlived its claim"
-                assert all(count == 1 for count in found.values()), f"two machines of one claim: {found}"
-                assert sum(found.values()) <= MACHINES, "more than the pool may have"
-
-            async def finish(done: Callable[[], Awaitable[bool]], what: str) -> None:
-                process = site.provisioner()
-                await until(done, what, process)
-                process.kill()
-                process.wait()
-
-            async def is_made() -> bool:
-                return server.living == MACHINES
-
-            for number in range(1, rounds + 1):
-                await client.create(NODE_POOL, site.pool(limits={"machines": MACHINES}))
-                await kill_after(number * GROWING_CALLS // (rounds + 1), is_made)
-                await finish(is_grown, "all are made")
-                await client.delete(NODE_POOL, "", "burst")
-                await kill_after(number * SHRINKING_CALLS // (rounds + 1), has_no_claims)
-                await finish(is_over, "everything is given back")
-        account.close()
+@pytest.mark.skipif("IACORCH_KILL_POINTS" not in os.environ, reason="IACORCH_KILL_POINTS=N takes 6 s a point")
+async def test_no_machine_is_doubled_or_left_at_any_point_at_which_the_provisioner_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one run passes is learned first; then kills are spread over it, two in a row before it may finish."""
+    rounds = max(1, int(os.environ["IACORCH_KILL_POINTS"]) // 4)
+    async with story(tmp_path, monkeypatch) as told:
+        await told.want(machines=True)
+        growing = len(await told.kill_at(0, told.is_grown))
+        await told.want(machines=False)
+        shrinking = len(await told.kill_at(0, told.is_over))
+        told.killed_at.clear()
+        for number in range(rounds):
+            share = (number + 0.5) / rounds
+            await told.want(machines=True)
+            for part in (share, 1 - share):
+                await told.kill_at(1 + int(part * growing), told.is_made)
+            await told.finish(told.is_grown, "all are made")
+            await told.want(machines=False)
+            for part in (share, 1 - share):
+                await told.kill_at(1 + int(part * shrinking), told.has_no_claims)
+            await told.finish(told.is_over, "everything is given back")
+        for words, count in sorted(Counter(told.killed_at).items()):
+            print(f"{count:4}  {words}")  # noqa: T201  # the table of points, for who asked for it
+        print(f"{len(told.killed_at)} kills; a run passes {growing} points growing and {shrinking} shrinking")  # noqa: T201  # as above

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from iacorch.kit.clock import SystemClock
 from tests.infra.engine.conftest import PASSPHRASE, PROVIDER, World
@@ -33,14 +34,19 @@ def plugin_folder(world: World) -> Path:
     return folder
 
 
-def start(world: World, *arguments: str) -> subprocess.Popen[bytes]:
+def start(
+    world: World,
+    *arguments: str,
+    module: str = "iacorch.cli.main",
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.Popen[bytes]:
     """`iacorch ARGUMENTS` in a process of its own."""
     path = os.pathsep.join([str(plugin_folder(world)), os.environ["PATH"]])
-    environment = {**os.environ, **world.environment, "PATH": path, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
+    given = {**os.environ, **world.environment, "PATH": path, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, **environment}
     options = ["--cwd", str(world.ref.work_dir), "--backend", world.ref.backend_url, "--stack", "dev"]
     return subprocess.Popen(
-        [sys.executable, "-m", "iacorch.cli.main", *arguments, "--engine", "builtin", *options],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        [sys.executable, "-m", module, *arguments, "--engine", "builtin", *options],
+        env=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from email import message_from_string
 from typing import Any
 
 import pytest
 import requests_mock
+import yaml
 from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError
 
 from iacorch.errors import MachineError
 from iacorch.infra.machines import errors
 from iacorch.infra.machines.contract import MachineSpec, OwnerTags
-from iacorch.infra.machines.libcloud import marks
+from iacorch.infra.machines.libcloud import marks, user_data
 from iacorch.infra.machines.libcloud.api import meaning
 from iacorch.infra.machines.libcloud.driver import LibcloudDriver
 from iacorch.infra.machines.libcloud.settings import settings_of
@@ -138,3 +140,39 @@ def test_a_provider_that_cannot_be_opened_is_named(raw: dict[str, object], field
     with pytest.raises(errors.InvalidSpec) as caught:
         LibcloudDriver(settings_of(raw), QuickClock(), SystemIds())
     assert caught.value.field == field
+
+
+KEY = "ssh-ed25519 AAAA administrator"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "#cloud-config\npackages: [jq]\nssh_authorized_keys: [ssh-rsa BBBB me]\n",
+        "#cloud-config\n",
+        "#!/bin/sh\necho hello\n",
+        'Content-Type: multipart/mixed; boundary="x"\n\n--x\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n--x--\n',
+    ],
+)
+def test_user_data_of_a_class_and_the_key_both_reach_the_machine(text: str) -> None:
+    whole = user_data.with_key(text, KEY)
+    assert whole == user_data.with_key(text, KEY), "the same machine is asked for again"
+    message = message_from_string(whole)
+    parts = [part.get_payload(decode=True) for part in message.walk() if not part.is_multipart()]
+    texts = [part.decode() for part in parts if isinstance(part, bytes)] if message.is_multipart() else [whole]
+    (config,) = (yaml.safe_load(part) for part in texts if part.startswith("#cloud-config"))
+    assert config["ssh_authorized_keys"][-1] == KEY
+    assert config["disable_root"] is False
+    if text.startswith("#!"):
+        assert text in texts
+    if "packages" in text:
+        assert (config["packages"], len(config["ssh_authorized_keys"])) == (["jq"], 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["#cloud-config\n- a list\n", "#cloud-config\n: [", "just words", "MIME-Version: 1.0\n\nx"]
+)
+def test_user_data_that_cloud_init_would_not_take_is_refused(text: str) -> None:
+    with pytest.raises(errors.InvalidSpec, match="user_data"):
+        user_data.with_key(text, KEY)

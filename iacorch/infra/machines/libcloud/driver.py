@@ -41,7 +41,7 @@ from iacorch.infra.machines.errors import (
     UnknownSize,
     UnknownZone,
 )
-from iacorch.infra.machines.libcloud import marks
+from iacorch.infra.machines.libcloud import marks, user_data
 from iacorch.infra.machines.libcloud.api import Libcloud, opened
 from iacorch.infra.machines.libcloud.settings import LibcloudSettings
 from iacorch.infra.machines.retries import Backoff, Retries
@@ -221,10 +221,8 @@ class LibcloudDriver:
         return request | self._user_data(spec)
 
     def _user_data(self, spec: MachineSpec) -> dict[str, Any]:
-        """The key travels in cloud-init's user data: every cloud has that, and not every one has keys by name."""
-        text = spec.user_data
-        if not text and spec.ssh_public_key:
-            text = f"#cloud-config\ndisable_root: false\nssh_authorized_keys:\n  - {spec.ssh_public_key.strip()}\n"
+        """The key travels in it too: every cloud has that, and not every one has keys by name."""
+        text = user_data.with_key(spec.user_data, spec.ssh_public_key)
         argument = next((name for name in _USER_DATA if self._cloud.takes("create_node", name)), "")
         if not argument:
             if spec.user_data:
