@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "PULUMI_CONFIG_PASSPHRASE_FILE": str(HERE / ".iacorch/passphrase"),
     "PULUMI_BACKEND_URL": f"file://{HERE / '.iacorch/state'}",
     "IACORCH_ENGINE": "builtin",
+    "IACORCH_CACHE_DIR": str(HERE / ".iacorch/cache"),
     "KUBECONFIG": str(HERE / ".iacorch/kubeconfig"),
 }
 PROGRAM = """
@@ -161,6 +162,8 @@ def main() -> None:
         try:
             run("kubectl", "rollout", "restart", "deployment/web")  # pods of it on both workers, most likely
             run("kubectl", "rollout", "status", "deployment/web", "--timeout=120s")
+            while len(run("kubectl", "get", "pods", "-l", "app=web", "-o", "name").split()) > 3:
+                time.sleep(1)  # the old ones' containers are still there
             measure(names, at_shop)
             more(names, at_shop)
         finally:

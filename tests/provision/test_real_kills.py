@@ -2,7 +2,7 @@
 
 IACORCH_KILLS=N kills after N numbers of calls of EC2, half of them in growing and half in shrinking, instead of the
 few that are enough to notice a mistake. IACORCH_KILL_POINTS=N kills at N points of what the process does: files, calls
-of the API and of plugins (`killable`). The instances are words (nobody answers at their addresses), so it costs seconds.
+of the API and of plugins (`killable`). The instances are words (nobody answers at their addresses): it costs seconds.
 """
 
 from __future__ import annotations

@@ -18,11 +18,15 @@ if [ -n "$UNIT" ]; then
   for unit in $SERVICES; do
     say service "$unit $(systemctl show -p ActiveState,UnitFileState,NeedDaemonReload,SubState --value "$unit" 2>/dev/null | tr '\n' ' ')"
     # Of this unit, of all services, and what `systemctl set-property` writes. What was there before bootstrap came is
-    # the host's own: a proxy for Docker, say.
+    # the host's own: a proxy for Docker, say. Not every file system keeps births.
+    since=$(stat -c %W /etc/iacorch 2>/dev/null)
+    case $since in
+      '' | 0 | *[!0-9]*) since=$(stat -c %Y "/etc/iacorch/$UNIT.owner" 2>/dev/null || date +%s) ;;
+    esac
     for path in /etc/systemd/system/"$unit".d/*.conf /run/systemd/system/"$unit".d/*.conf \
       /etc/systemd/system/service.d/*.conf /run/systemd/system/service.d/*.conf \
       /etc/systemd/system.control/"$unit".d/*.conf /run/systemd/system.control/"$unit".d/*.conf; do
-      [ -e "$path" ] && [ "$path" -nt "/etc/iacorch/$UNIT.owner" ] && say override "$unit $path"
+      [ -e "$path" ] && [ "$(stat -c %Y "$path")" -ge "$since" ] && say override "$unit $path"
     done
   done
   for program in $PROGRAMS; do

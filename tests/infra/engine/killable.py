@@ -71,7 +71,7 @@ class Points:
                 self.pass_(f"write {self._short(path)}")
         elif event in _CHANGES:
             path = arguments[1] if event == "os.rename" else arguments[0]
-            if self._counts(path):
+            if self._counts(path) and not (event == "os.mkdir" and os.path.isdir(path)):
                 self.pass_(f"{event.removeprefix('os.')} {self._short(path)}")
         elif event == "subprocess.Popen":
             self.pass_(f"start {os.path.basename(os.fsdecode(arguments[0]))}")
