@@ -148,11 +148,15 @@ def _drift(name: str, world: World) -> tuple[str, ...]:
             is_its = entry.get("node") == name or (entry.get("layer") == "machine" and entry.get("name") == name)
             if is_its and entry.get("verdict") != "unknown" and entry.get("layer") != "workload":
                 paths = ", ".join(str(f.get("path")) for f in entry.get("fields") or ())
-                found.append(f"drift: {entry.get('kind')} {entry.get('name')} is {entry.get('verdict')}"
-                             + (f" ({paths})" if paths else ""))  # fmt: skip
+                kind = str(entry.get("kind")).rpartition("$")[2].rpartition(":")[2]
+                words = f"drift: {kind} {entry.get('name')} is {entry.get('verdict')}"
+                found.append(words + (f" ({paths})" if paths else ""))
     unique = tuple(dict.fromkeys(found))
-    more = (f"drift: and {len(unique) - _DRIFT_SHOWN} more",) if len(unique) > _DRIFT_SHOWN else ()
-    return (*unique[:_DRIFT_SHOWN], *more)
+    if not unique:
+        return ()
+    looked = max(str(objects.status(report).get("checkedTime") or "") for report in world.reports)
+    more = f"and {len(unique) - _DRIFT_SHOWN} more, " if len(unique) > _DRIFT_SHOWN else ""
+    return (*unique[:_DRIFT_SHOWN], *((f"drift: {more}as it was looked at {looked}",) if looked else ()))
 
 
 def _claim(claim: Object) -> Iterator[Finding]:

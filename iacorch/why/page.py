@@ -52,7 +52,7 @@ def to_json(found: Sequence[Finding], rest: str, unseen: Sequence[str] = ()) -> 
 def _one(mark: str, finding: Finding, width: int) -> Iterator[str]:
     margin = " " * len(mark)
     subject = finding.group or finding.about[0]
-    is_named = finding.rank in (Rank.CLUSTER, Rank.NODE) or subject in finding.cause
+    is_named = finding.rank in (Rank.CLUSTER, Rank.NODE) or subject.lower() in finding.cause.lower()
     yield from _wrapped(mark, finding.cause if is_named else f"{subject}: {finding.cause}", width)
     if finding.about != (subject,) and not is_named:
         names = listed((label.rpartition("/")[2] for label in finding.about), most=limits.WHY_NAMES)

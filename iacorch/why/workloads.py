@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from iacorch.api import objects
+from iacorch.api import objects, selectors
 from iacorch.api.objects import Object
 from iacorch.kit.text import near
 from iacorch.why.model import Finding, Rank, Step, World, in_namespace, is_ready, label, statuses
@@ -94,6 +94,16 @@ def _service(service: Object, world: World) -> tuple[str, Finding | None]:
     behind = [pod for pod in world.pods_behind(service) if not objects.is_deleting(pod)]
     ready = [pod for pod in behind if is_ready(pod)]
     shown = ",".join(f"{k}={v}" for k, v in spec["selector"].items())
+    asleep = next((d for d in world.deployments if _would_serve(d, service)), None)
+    if not behind and asleep is not None:
+        owner, name_of_it = label(asleep, "Deployment"), objects.name(asleep)
+        if int(objects.spec(asleep).get("replicas", 1)):
+            return "", None  # that it has no pods is said of it
+        words = f"{about} leads nowhere, as {owner} is scaled to 0"
+        return words, Finding(
+            Rank.TRAFFIC, words, (about, owner), (),
+            (Step(f"kubectl {space}scale deployment/{name_of_it} --replicas=1"),),
+        )  # fmt: skip
     if not behind:
         there = sorted({
             f"{k}={v}" for pod in world.pods if objects.namespace(pod) == objects.namespace(service)
@@ -123,6 +133,13 @@ def _service(service: Object, world: World) -> tuple[str, Finding | None]:
         return words, None
     words = f"{about} does not answer: none of its {len(behind)} pods is ready"
     return words, Finding(Rank.TRAFFIC, words, (about,), (), (Step(f"kubectl {space}get pods -l {shown}"),))
+
+
+def _would_serve(deployment: Object, service: Object) -> bool:
+    """The pods that it would make are the Service's."""
+    made = (objects.spec(deployment).get("template") or {}).get("metadata") or {}
+    selector = selectors.from_map(objects.spec(service).get("selector"))
+    return objects.namespace(deployment) == objects.namespace(service) and selector.matches(made.get("labels") or {})
 
 
 def _ports(pod: Object) -> Iterator[dict[str, object]]:

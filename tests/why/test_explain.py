@@ -71,9 +71,10 @@ def replica_set(name: str = "web-rs", deployment: str = "web") -> Any:
 
 
 def deployment(available: int = 0, *, replicas: int = 1, updated: int = 1, **more: Any) -> Any:
+    template = {"metadata": {"labels": {"app": "web"}}}
     return {
         "metadata": {"name": "web", "namespace": "default", "uid": "web"},
-        "spec": {"replicas": replicas},
+        "spec": {"replicas": replicas, "template": template},
         "status": {"availableReplicas": available, "updatedReplicas": updated, **more},
     }
 
@@ -251,6 +252,13 @@ CASES = [
         one(deployments=(deployment(replicas=0),)), ["Deployment default/web is scaled to 0"], None, id="scaled to 0"
     ),
     pytest.param(
+        one(deployments=(deployment(replicas=0),), services=(service(),)),
+        ["Service default/web leads nowhere, as Deployment default/web is scaled to 0",
+         "Deployment default/web is scaled to 0"],
+        None,
+        id="nobody answers, as it is scaled to 0",
+    ),
+    pytest.param(
         one(services=(service({"app": "wbe"}),), pods=(pod(ready=True),)),
         ["Service default/web leads nowhere: no pod has the labels app=wbe; did you mean app=web?"],
         ["kubectl get pods --show-labels", "kubectl edit service/web"],
@@ -331,9 +339,11 @@ def test_a_pod_without_a_node_shows_the_nodes_that_are_not_well() -> None:
 
 def test_drift_is_evidence_of_a_node_that_is_not_well() -> None:
     drifted = {"layer": "node", "node": "n1", "kind": "Service", "name": "docker.service", "verdict": "missing"}
-    report = {"status": {"findings": [drifted]}}
+    report = {"status": {"findings": [drifted], "checkedTime": "2026-01-01T11:59:00Z"}}
     world = one(nodes=(node(ready="False", reason="ContainerRuntimeDown"),), reports=(report,))
-    assert "drift: Service docker.service is missing" in explain(world)[0].evidence
+    assert explain(world)[0].evidence[:2] == (
+        "drift: Service docker.service is missing", "drift: as it was looked at 2026-01-01T11:59:00Z"
+    )  # fmt: skip
 
 
 def test_what_is_fine_is_said() -> None:
