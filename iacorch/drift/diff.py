@@ -60,6 +60,10 @@ def lines(
         text = f"{path}: {one}{end}"
         yield text if whole else shortened(text, width)
         return
+    if one is not None and len(one) <= width - 2:
+        yield f"{path}{end}:"
+        yield f"  {one}"
+        return
     if isinstance(old, str) and isinstance(new, str) and "\n" not in old.strip() + new.strip():
         if is_secret(old) or is_secret(new) or _SECRET_KIND.search(f"{old}\n{new}"):
             yield f"{path}: changed, and holds secrets{end}"

@@ -25,8 +25,11 @@ _FIELDS: Final = 3
 def lines(report: Report, *, width: int = limits.PAGE_COLUMNS, wide: bool = False) -> Iterator[str]:
     """`wide`: every difference, whole, with its writer and its ID."""
     for (layer, scope), decisions in groupby(report.shown, key=lambda d: (d.seen.key.layer, d.seen.key.scope)):
-        yield f"{_PLACES[layer]} {_SCOPES[layer] + scope if scope else 'of the cluster'}"
-        for decision in decisions:
+        of_it = list(decisions)
+        # the scope of a container is the node that it runs on
+        where = "on node " if of_it[0].seen.key.kind == "Container" and layer is Layer.WORKLOAD else _SCOPES[layer]
+        yield f"{_PLACES[layer]} {where + scope if scope else 'of the cluster'}"
+        for decision in of_it:
             yield from _one(report, decision, width=width, wide=wide)
         yield ""
     for fight in report.assessment.fights:
@@ -58,7 +61,8 @@ def _one(report: Report, decision: Decision, *, width: int, wide: bool) -> Itera
     kind = seen.key.kind.rpartition("$")[2].rpartition(":")[2]
     id_ = f"  [{seen.id}]" if wide or decision.outcome is Outcome.PROPOSED else ""
     head = f"  {_SIGNS.get(seen.verdict, ' ')} {kind} {seen.key.name}: {seen.verdict}{id_}"
-    yield head if seen.verdict is Verdict.UNKNOWN else f"{head}, for {age(decision.age_seconds)}"
+    is_new = decision.age_seconds < 1
+    yield head if is_new or seen.verdict is Verdict.UNKNOWN else f"{head}, for {age(decision.age_seconds)}"
     fields = seen.fields if wide else seen.fields[:_FIELDS]
     for field in fields:
         yield from (f"      {line}" for line in _field(field, width=width - 6, wide=wide))

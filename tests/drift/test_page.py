@@ -71,6 +71,13 @@ def test_a_difference(old: Any, new: Any, said: list[str]) -> None:
     assert max(map(len, found)) <= 60
 
 
+def test_a_long_path_has_a_line_of_its_own() -> None:
+    path = "files[" + "x" * 50 + "]"
+    assert list(diff.lines(path, "as unpacked", "changed", width=60)) == [
+        f"{path}:", "  wanted as unpacked, found changed"
+    ]  # fmt: skip
+
+
 def test_a_plan_says_before_and_after() -> None:
     assert list(diff.lines("p", 1, 2, words=diff.PLANNED, note="replaces")) == ["p: 1 -> 2 (replaces)"]
 
@@ -106,13 +113,13 @@ def test_a_page_without_policies_says_how_to_go_on() -> None:
     text = list(page.lines(report(Policies()), width=80))
     assert text == [
         "Machines of stack prod",
-        "  ~ Container web: drifted, for 0s",
+        "  ~ Container web: drifted",
         "      image: wanted a, found b (to be replaced)",
         "",
         "Node n1",
-        "  ~ File /etc/motd: drifted, for 0s",
+        "  ~ File /etc/motd: drifted",
         "      mode: wanted 644, found 600",
-        "  - Service x: missing, for 0s",
+        "  - Service x: missing",
         "      systemd does not know it",
         "",
         "Workloads in namespace default",
