@@ -159,14 +159,14 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         registry = Registry(store, clock=clock, ids=ids, cipher=cipher)
         await bootstrapping.fill(registry)
         names = _server_names(settings)
-        context = pki.server_context(pki.serving(names))
+        context = pki.server_context(names)
         url = ""  # known once the port is
 
         def publish() -> None:
             _write_access(settings, pki, url)
             log.info("certificates were made anew", data_dir=str(settings.data_dir))
 
-        rotation = Rotation(pki, registry.certificates, clock, names=names, context=context, publish=publish)
+        rotation = Rotation(pki, registry.certificates, clock, names=names, publish=publish)
         authenticator = Authenticator(settings.join_token)
         server = ApiServer(registry, pki=pki, authenticator=authenticator, clock=clock, ids=ids, rotation=rotation)
         try:

@@ -31,6 +31,7 @@ class Pki:
         self.ca = self._load("ca") or self._save("ca", make_ca(now=clock.now(), serial=self._serial()))
         self.old = self._text("old")
         """The certificate of the CA before, as long as it is trusted; else empty."""
+        self._inside: ssl.SSLContext | None = None
 
     @property
     def trusted(self) -> bytes:
@@ -87,7 +88,7 @@ class Pki:
             found = self._save("admin", made)
         return found
 
-    def renew(self, names: Sequence[str], context: ssl.SSLContext, *, all_of_them: bool = False) -> bool:
+    def renew(self, names: Sequence[str], *, all_of_them: bool = False) -> bool:
         """Make anew what is close to its end; connections from now on see the new one. Whether anything was."""
         before = self._load("server"), self._load("admin")
         if all_of_them:
@@ -95,15 +96,30 @@ class Pki:
                 (self._folder / f"{name}.crt").unlink(missing_ok=True)
         if (self.serving(names), self.admin()) == before:
             return False
-        context.load_verify_locations(cadata=self.ca.certificate.decode())
-        context.load_cert_chain(self._folder / "server.crt", self._folder / "server.key")
+        self._inside = self._context()
         return True
 
     def sign_node(self, csr: bytes, node_name: str) -> bytes:
         return signing.sign_node(self.ca, csr=csr, node_name=node_name, now=self._clock.now(), serial=self._serial())
 
-    def server_context(self, serving: Pair) -> ssl.SSLContext:
-        """TLS 1.3 only; client certificates of this CA are taken, none is asked for at the door."""
+    def server_context(self, names: Sequence[str]) -> ssl.SSLContext:
+        """For as long as the server runs: each connection gets what `renew` made last.
+
+        A context learns to trust another CA, and never to trust one no more. So connections are led on to a newer one
+        at their first message, which is what `sni_callback` is called at, also where the client names no server.
+        """
+        self.serving(names)
+        self._inside = self._context()
+        door = self._context()
+
+        def led_on(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
+            connection.context = self._inside or context
+
+        door.sni_callback = led_on
+        return door
+
+    def _context(self) -> ssl.SSLContext:
+        """TLS 1.3 only; certificates of the CAs that are trusted now are taken, and none has to be shown."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(self._folder / "server.crt", self._folder / "server.key")

@@ -1,14 +1,13 @@
 """Certificates made anew while the server runs: the serving one, the administrator's, and the CA itself.
 
-In: the PKI, the names of this server, its TLS context, the records of nodes, and what to do when the administrator's
-access changes. Out: three deeds and a list, for `iacorch certs` and for the daemon's own round. Changing the CA is
-two deeds, because others have to hear of it in between: `begin` (the new CA signs, both are trusted) and, once every
-node has a certificate of the new one, `end` (the old one is trusted no more).
+In: the PKI, the names of this server, the records of nodes, and what to do when the administrator's access changes.
+Out: three deeds and a list, for `iacorch certs` and for the daemon's own round. Changing the CA is two deeds, because
+others have to hear of it in between: `begin` (the new CA signs, both are trusted) and, once every node has a
+certificate of the new one, `end` (the old one is trusted no more, also by TLS: `pki`).
 """
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,20 +28,19 @@ class Rotation:
         clock: Clock,
         *,
         names: Sequence[str] = (),
-        context: ssl.SSLContext | None = None,
         publish: Callable[[], None] = lambda: None,
     ) -> None:
         self._pki, self._records, self._clock = pki, records, clock
-        self._names, self._context, self._publish = names, context, publish
+        self._names, self._publish = names, publish
         self._trusted = self._names_of_trusted()
 
     def trusts(self, authority: str) -> bool:
-        """Whether certificates of the CA with this common name are still taken: TLS learns it at the next start."""
+        """Whether certificates of the CA with this common name are still taken, also on connections that are open."""
         return authority in self._trusted
 
     def renew(self, *, all_of_them: bool = False) -> bool:
         """Make anew what is due, or everything but the CA. Whether anything was."""
-        if self._context is None or not self._pki.renew(self._names, self._context, all_of_them=all_of_them):
+        if not self._pki.renew(self._names, all_of_them=all_of_them):
             return False
         self._publish()
         return True

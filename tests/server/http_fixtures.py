@@ -62,8 +62,7 @@ async def world(folder: Path, bounds: Bounds = Bounds()) -> AsyncIterator[World]
     server = ApiServer(
         registry, pki=authority, authenticator=Authenticator(JOIN_TOKEN), clock=clock, ids=ids, bounds=bounds
     )
-    serving = authority.serving(["localhost", "127.0.0.1"])
-    port = await server.start("127.0.0.1", 0, authority.server_context(serving))
+    port = await server.start("127.0.0.1", 0, authority.server_context(["localhost", "127.0.0.1"]))
     server.ready = True
     try:
         yield World(f"https://127.0.0.1:{port}", registry, authority, folder, server)

@@ -46,13 +46,13 @@ async def test_a_certificate_near_its_end_is_made_anew_while_serving(tmp_path: P
     now = datetime.now(UTC)
     clock = SetClock(now - timedelta(days=340))
     pki = Pki(tmp_path / "pki", clock=clock, ids=SystemIds())
-    admin, context = pki.admin(), pki.server_context(pki.serving(NAMES))
+    admin, context = pki.admin(), pki.server_context(NAMES)
     old = shown(context, pki.ca.certificate)
-    assert not pki.renew(NAMES, context), "nothing is due yet"
+    assert not pki.renew(NAMES), "nothing is due yet"
     assert shown(context, pki.ca.certificate) == old
     clock.moment = now
-    assert pki.renew(NAMES, context)
+    assert pki.renew(NAMES)
     new = shown(context, pki.ca.certificate)
     assert new.not_valid_after_utc > now + timedelta(days=300) > old.not_valid_after_utc
     assert pki.admin() != admin
-    assert not pki.renew(NAMES, context), "once is enough"
+    assert not pki.renew(NAMES), "once is enough"
