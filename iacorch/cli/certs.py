@@ -27,6 +27,7 @@ from iacorch.kit.text import columns, did_you_mean
 _NEXT: Final = """\
 The new CA signs from now on; both are trusted, so nothing stands still. What is left to do:
   iacorch refresh && iacorch up      nodes hear of the new CA and renew, the stack's kubeconfig is brought up to date
+  iacorch upgrade --no-drain         machines of node pools hear of it, through the provisioner
   (hand people their new kubeconfig: iacorch stack output kubeconfig --show-secrets)
   iacorch certs                      every row's ISSUER is the new CA
   iacorch certs rotate --ca --finish the old CA is trusted no more"""

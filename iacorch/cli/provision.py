@@ -44,7 +44,7 @@ def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level
     set_up_logging(log_level)
     settings = Settings(
         state=(state_dir or target.root / ".iacorch" / "provisioner").resolve(),
-        endpoint=asyncio.run(endpoint_of(target, kubeconfig)),
+        endpoint=lambda: endpoint_of(target, kubeconfig),
         stack=target.ref(),
         stack_deployer=target.deployer(),
         engine=target.engine,

@@ -1,24 +1,27 @@
-"""`iacorch upgrade`: this build of iacorch on every machine of the stacks, a failure domain at a time.
+"""`iacorch upgrade`: this build of iacorch on every machine, also of node pools, a failure domain at a time.
 
-In: options, the project's stacks. Out: the plan; then a line a step, or at which machine it stopped and why. The order
-and its carrying out are in `iacorch.rollout`.
+In: options, the project's stacks, the claims of node pools. Out: the plan; then a line a step, or at which machine it
+stopped and why. The order and its carrying out are in `iacorch.rollout`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import click
 
+from iacorch.api.catalogue import NODE_CLAIM
 from iacorch.cli.command import Command
 from iacorch.cli.progress import PlainProgress, Progress, RichProgress
 from iacorch.cli.target import Target, with_target
-from iacorch.client.config import parse_kubeconfig
+from iacorch.client.config import Endpoint, parse_kubeconfig, read_kubeconfig
 from iacorch.client.http import HttpClient
 from iacorch.drift.fleet import fleet_of
 from iacorch.drift.machine.source import Stacks
 from iacorch.errors import ConfigError
+from iacorch.infra.bootstrap import marks
 from iacorch.infra.bootstrap.bundle import release
 from iacorch.infra.engine.contract import StackRef
 from iacorch.kit import limits
@@ -43,9 +46,12 @@ from iacorch.rollout import plan, run
 @click.option("--force", is_flag=True, help="Go on when pods did not leave in time.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show the order; change nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
+              help="How the API is reached, where no stack has the control plane.")  # fmt: skip
 @with_target
 def upgrade(
     target: Target,
+    kubeconfig: Path | None,
     at_once: int,
     max_unready: int,
     drain: bool,
@@ -59,28 +65,38 @@ def upgrade(
     The control plane comes first, then zone after zone. It stops at the first failure, goes back there, and goes on
     when it is run again. On a terminal it shows the order and asks; elsewhere it needs --yes.
     """
-    asyncio.run(_upgrade(target, at_once, drain_timeout, run.Rules(drain, force, max_unready), only_plan, yes))
+    rules = run.Rules(drain, force, max_unready)
+    asyncio.run(_upgrade(target, kubeconfig, at_once, drain_timeout, rules, only_plan=only_plan, yes=yes))
 
 
 async def _upgrade(
-    target: Target, at_once: int, drain_timeout: float, rules: run.Rules, only_plan: bool, yes: bool
+    target: Target,
+    kubeconfig: Path | None,
+    at_once: int,
+    drain_timeout: float,
+    rules: run.Rules,
+    *,
+    only_plan: bool,
+    yes: bool,
 ) -> None:
     stacks, wanted = await _stacks(target), release()
     snapshots, errors = await stacks.snapshots()
     if errors:
         raise ConfigError("; ".join(errors))
-    kubeconfig = fleet_of(snapshots).kubeconfig
-    if not kubeconfig:
-        raise ConfigError("no stack has a control plane", where="--stack", hint="name the stack that has it")
-    async with HttpClient(parse_kubeconfig(kubeconfig, where="kubeconfig")) as client:
+    endpoint = _endpoint(fleet_of(snapshots).kubeconfig, kubeconfig)
+    ca = plan.ca_of(snapshots) or endpoint.ca.decode("ascii", "replace")
+    async with HttpClient(endpoint) as client:
         progress: Progress = (RichProgress if sys.stdout.isatty() else PlainProgress)(
             "upgrade", wanted, debug=target.debug
         )
         hands = run.Cluster(
             client, stacks.deployer, stacks.refs, SystemClock(),
             say=click.echo, listen=progress.hear, drain_seconds=drain_timeout,
+            wanted=marks.mark(wanted, ca),
         )  # fmt: skip
-        made = plan.plan(plan.members_of(snapshots, await hands.nodes(), release=wanted), at_once=at_once)
+        claims = (await client.list(NODE_CLAIM)).items
+        members = plan.members_of(snapshots, await hands.nodes(), claims, release=wanted, ca=ca)
+        made = plan.plan(members, at_once=at_once)
         for number, batch in enumerate(made.batches, 1):
             click.echo(f"{number:>3}. {batch}")
         click.echo(f"{len(made.current)} machines run {wanted} already")
@@ -97,6 +113,15 @@ async def _upgrade(
         with progress:
             done = await run.run(made, hands, click.echo, rules)
         click.echo(f"upgraded {len(done)} machines to {wanted}")
+
+
+def _endpoint(of_stack: str, kubeconfig: Path | None) -> Endpoint:
+    if of_stack:
+        return parse_kubeconfig(of_stack, where="kubeconfig")
+    if kubeconfig is not None:
+        return read_kubeconfig(kubeconfig)
+    hint = "name the stack that has it, or a --kubeconfig"
+    raise ConfigError("no stack has a control plane", where="--stack", hint=hint)
 
 
 async def _stacks(target: Target) -> Stacks:

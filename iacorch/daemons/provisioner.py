@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +23,10 @@ from iacorch.client.config import Endpoint
 from iacorch.client.contract import Client
 from iacorch.client.http import HttpClient
 from iacorch.daemons.process import notify, only_one
-from iacorch.errors import ConfigError
+from iacorch.errors import ConfigError, IacorchError
 from iacorch.infra.engine.contract import Deployer, StackRef
 from iacorch.infra.engine.select import Choice, choose
+from iacorch.kit import limits
 from iacorch.kit.clock import Clock, SystemClock
 from iacorch.kit.ids import Ids, SystemIds
 from iacorch.kit.tasks import Tasks
@@ -38,10 +39,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`state`: where journal, stacks and their passphrase are kept. `stack`: the one with the control plane."""
+    """`state`: where journal, stacks and their passphrase are kept. `stack`: the one with the control plane.
+
+    `endpoint` reads how the API is reached: certificates change while this runs.
+    """
 
     state: Path
-    endpoint: Endpoint
+    endpoint: Callable[[], Awaitable[Endpoint]]
     stack: StackRef
     stack_deployer: Deployer
     engine: Choice
@@ -55,22 +59,53 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     with only_one(settings.state, "iacorch provisioner"):
-        async with running(settings) as provisioner:
-            async with Tasks("provisioner-daemon") as tasks:
-                tasks.spawn(provisioner.run(), name="provisioner")
-                log.info(
-                    "provisioning", server=settings.endpoint.url, state=str(settings.state), name=provisioner.holder
-                )
-                notify("READY=1")
-                await stopping.wait()
-                notify("STOPPING=1")
-            await provisioner.leadership.resign()
+        while not stopping.is_set():
+            endpoint = await settings.endpoint()
+            async with running(settings, endpoint) as provisioner:
+                async with Tasks("provisioner-daemon") as tasks:
+                    tasks.spawn(provisioner.run(), name="provisioner")
+                    log.info("provisioning", server=endpoint.url, state=str(settings.state), name=provisioner.holder)
+                    notify("READY=1")
+                    while not stopping.is_set() and not await _is_another(settings, endpoint):
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(limits.ENDPOINT_LOOK_SECONDS):
+                                await stopping.wait()
+                await provisioner.leadership.resign()
+        notify("STOPPING=1")
+
+
+async def _is_another(settings: Settings, endpoint: Endpoint) -> bool:
+    """Whether the way to the API is another by now: its CA, or our certificate. What was begun is taken up again."""
+    try:
+        found = await settings.endpoint()
+    except IacorchError as error:
+        log.info("the way to the API cannot be read", error=error.message)
+        return False
+    if found == endpoint:
+        return False
+    log.info("the way to the API has changed", server=found.url)
+    return True
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Provisioner]:
+async def running(settings: Settings, endpoint: Endpoint) -> AsyncIterator[Provisioner]:
     """A provisioner with everything it needs, not started yet."""
     clock, ids = SystemClock(), SystemIds()
+    await _joining(settings)  # what is wrong with it is said at once
+    async with HttpClient(endpoint) as client:
+        cluster = await cluster_name(client)
+        machines = StackMachines(
+            _deployer(settings, clock, ids),
+            HandsByDriver(cluster=cluster, clock=clock, ids=ids),
+            cluster=cluster,
+            folder=settings.state,
+            joining=lambda: _joining(settings),
+        )
+        yield Provisioner(client, clock, ids, machines, state=settings.state, parallel=settings.parallel)
+
+
+async def _joining(settings: Settings) -> Mapping[str, str]:
+    """How nodes join, as the stack with the control plane says it now. Raises ConfigError."""
     outputs = await settings.stack_deployer.outputs(settings.stack)
     if "joining" not in outputs:
         raise ConfigError(
@@ -78,16 +113,8 @@ async def running(settings: Settings) -> AsyncIterator[Provisioner]:
             where="--stack",
             hint='add pulumi.export("joining", control_plane.joining) to its program and run `iacorch up`',
         )
-    async with HttpClient(settings.endpoint) as client:
-        cluster = await cluster_name(client)
-        machines = StackMachines(
-            _deployer(settings, clock, ids),
-            HandsByDriver(cluster=cluster, clock=clock, ids=ids),
-            cluster=cluster,
-            folder=settings.state,
-            joining=outputs["joining"].value,
-        )
-        yield Provisioner(client, clock, ids, machines, state=settings.state, parallel=settings.parallel)
+    found: Mapping[str, str] = outputs["joining"].value
+    return found
 
 
 async def cluster_name(client: Client) -> str:

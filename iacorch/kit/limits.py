@@ -295,6 +295,12 @@ CREATE_SECONDS: Final = 600.0
 NODE_READY_SECONDS: Final = 120.0
 UPGRADE_DRAIN_SECONDS: Final = 300.0
 """For pods to leave a node that is about to be changed to another build; longer than their usual grace."""
+ENDPOINT_LOOK_SECONDS: Final = 15.0
+"""How often a provisioner reads whether the way to the API has changed, as it does with the CA."""
+WISH_HEARD_SECONDS: Final = 60.0
+"""For the provisioner to begin what is wished on a claim: longer than it takes to look at everything."""
+WISH_SECONDS: Final = 1800.0
+"""For a machine of a node pool to run another build: a launch's patience, and the wait for the pool's budget."""
 UPGRADE_READY_SECONDS: Final = 60.0
 """Until an agent that was changed to another build renews its node's lease twice; else it is changed back."""
 SERVER_READY_SECONDS: Final = 60.0

@@ -13,6 +13,7 @@ from typing import Any
 from iacorch.api import durations, objects
 from iacorch.api.catalogue import NODE_CLAIM
 from iacorch.api.objects import Object
+from iacorch.infra.bootstrap import marks
 from iacorch.provision.amounts import Amounts, capacity_amounts, micros, money_text
 from iacorch.provision.offers import Offer, offer_of
 from iacorch.provision.pool import Pool
@@ -40,6 +41,8 @@ class Claim:
     """Why it is to go: `Reason: words`; empty while nobody wants that."""
     replaces: str
     hash: str
+    wish: str
+    """That its machine be made a node again (`infra.bootstrap.marks`); empty while nobody wants that."""
     obj: Object = field(compare=False, repr=False)
 
     def has(self, condition: Condition) -> bool:
@@ -62,6 +65,11 @@ class Claim:
     @property
     def is_going(self) -> bool:
         return self.deleting or bool(self.disruption)
+
+    @property
+    def is_updating(self) -> bool:
+        """A wish stands that was not answered yet."""
+        return bool(self.wish) and self.wish != objects.status(self.obj).get("answered")
 
     @property
     def failed_to_launch(self) -> bool:
@@ -95,6 +103,7 @@ def claim_of(obj: Object) -> Claim:
         disruption=annotations.get(DISRUPTION, ""),
         replaces=annotations.get(REPLACES, ""),
         hash=annotations.get(HASH, ""),
+        wish=annotations.get(marks.UPDATE, ""),
         obj=obj,
     )
 

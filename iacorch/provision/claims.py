@@ -21,11 +21,12 @@ from iacorch.client.informers import Informers
 from iacorch.controllers.actions import NOTHING, Key, Plan, replace_status
 from iacorch.controllers.runtime import Watch, own_key
 from iacorch.errors import IacorchError
+from iacorch.infra.bootstrap import marks
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.provision import movable
 from iacorch.provision.claim import Claim, claim_of
-from iacorch.provision.lifecycle import Seen, step
+from iacorch.provision.lifecycle import Seen, Work, step
 from iacorch.provision.machines import Order, View
 from iacorch.provision.operations import Operations
 from iacorch.provision.pool import Pool, pool_of
@@ -122,7 +123,9 @@ class ClaimController:
         unhealthy = [c for c in settled if not objects.condition_is(self._nodes.get("", c.node_name) or {}, "Ready")]
         on_ladder = [c for c in others if c.uid != claim.uid and c.has(Condition.REPAIRING)]
         status = (objects.status(pool.obj).get("repair") or {}) if pool is not None else {}
-        return Ward(len(settled), len(unhealthy), len(on_ladder), objects.moment(status.get("notBefore")))
+        updating = [c for c in others if c.uid != claim.uid and self._operations.running(c.uid)[0] is Work.UPDATE]
+        before = objects.moment(status.get("notBefore"))
+        return Ward(len(settled), len(unhealthy), len(on_ladder), before, len(updating))
 
     def _pool(self, name: str) -> Pool | None:
         obj = self._pools.get("", name)
@@ -143,6 +146,7 @@ class ClaimController:
             taints=claim.taints,
             node_name=claim.node_name,
             machine_id=str(objects.status(claim.obj).get("machineID") or ""),
+            build=marks.wanted_by(claim.wish),
         )
 
     async def look(self) -> list[Key]:

@@ -81,7 +81,7 @@ class _Planner:
         self._by_pool: dict[str, list[Claim]] = {}
         for claim in fleet.claims:
             self._by_pool.setdefault(claim.pool, []).append(claim)
-        self._disrupted = Counter(c.pool for c in fleet.claims if c.is_going or self._is_unhealthy(c))
+        self._disrupted = Counter(c.pool for c in fleet.claims if c.is_going or c.is_updating or self._is_unhealthy(c))
         self._decided: set[str] = set()
         self._received: set[str] = set()
         self._promises: dict[str, Amounts] = {}
@@ -232,7 +232,7 @@ class _Planner:
 
     def _takes(self, claim: Claim, reason: Reason) -> bool:
         """Whether the claim may be disrupted for this now, as far as its state and the budgets say."""
-        if claim.is_going or claim.uid in self._decided or claim.has(Condition.INTERRUPTED):
+        if claim.is_going or claim.is_updating or claim.uid in self._decided or claim.has(Condition.INTERRUPTED):
             return False
         pool = self._pool(claim.pool)
         if pool is None:

@@ -11,6 +11,7 @@ start, what to write elsewhere, when to look again. Called by `claims`. Pure; th
 | registered  | Registered                | the Node is Ready: Initialized, Ready                                     |
 | late        | no node in LAUNCH_SECONDS | Launched=False (NeverJoined), `fleet` removes it                          |
 | ready       | Ready                     | Drifted, Expired, Empty, Interrupted are told; `disruption` reads them    |
+| wished for  | annotation `update`       | UPDATE, once, within the pool's budgets; Updated, status.build, answered  |
 | unhealthy   | Initialized, not Ready    | a rung of `repair`; Replace: FENCE, then Fenced, then `fleet` removes it  |
 | deleting    | deletionTimestamp         | DRAIN (while the node is Ready), DESTROY, the Node object, terminatedTime |
 
@@ -35,7 +36,7 @@ from iacorch.provision import repair
 from iacorch.provision.claim import Claim
 from iacorch.provision.pool import Pool
 from iacorch.provision.repair import History, Power, Rung, Ward
-from iacorch.provision.words import OUT_OF_SERVICE, POOL_LABEL, Condition
+from iacorch.provision.words import OUT_OF_SERVICE, POOL_LABEL, Condition, Reason
 
 _JOIN_BROKEN: Final = "NeverJoined"
 
@@ -48,6 +49,7 @@ class Work(StrEnum):
     DESTROY = "destroy"
     RESTART_AGENT = "restart the agent"
     BOOTSTRAP = "bootstrap"
+    UPDATE = "update"
     REBOOT = "reboot"
     REIMAGE = "re-image"
     FENCE = "fence"
@@ -73,6 +75,7 @@ class Outcome:
     refused: bool = False
     machine_id: str = ""
     address: str = ""
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,7 @@ class _Stepper:
             "address": outcome.address,
             "nodeName": self._claim.node_name,
             "launchedTime": rfc3339(self._now),
+            "build": outcome.build,
         }
         self._status = {name: value for name, value in self._status.items() if value != "" and name != "notBefore"}
         self._set(Condition.LAUNCHED, "True", "Launched", f"machine {outcome.machine_id}")
@@ -225,10 +229,50 @@ class _Stepper:
         self._tell_use()
         if self._seen.interruption:
             self._set(Condition.INTERRUPTED, "True", "Notice", self._seen.interruption)
+        if (updating := self._updating()) is not None:
+            return updating
         node = self._seen.node
         if node is not None and objects.condition_is(node, "Ready") and self._seen.power is not Power.GONE:
             return self._well()
         return self._unwell(node)
+
+    def _updating(self) -> Step | None:
+        """Another build or CA in place, once for each wish. None: there is nothing to do about it now."""
+        claim, outcome = self._claim, self._seen.outcome
+        if outcome is not None and outcome.ok and outcome.build:
+            self._status["build"] = outcome.build  # also after a repair, which brings what the provisioner has
+        if outcome is not None and outcome.work is Work.UPDATE:
+            self._status["answered"] = claim.wish
+            reason = "Updated" if outcome.ok else outcome.reason or "UpdateFailed"
+            words = outcome.message[: limits.MESSAGE_CHARACTERS]
+            self._set(Condition.UPDATED, "True" if outcome.ok else "False", reason, words)
+            self._say("Normal" if outcome.ok else "Warning", reason, words)
+            return None
+        if not claim.wish or self._status.get("answered") == claim.wish:
+            return None
+        if self._seen.running is Work.UPDATE:
+            self._set(Condition.UPDATED, "Unknown", "Updating", self._seen.progress or "bootstrap runs again")
+            return self._done(again_seconds=limits.PROVISION_LOOK_SECONDS, why="updating")
+        if self._seen.running is not None or self._is(Condition.REPAIRING):
+            self._set(Condition.UPDATED, "Unknown", "Waiting", "the machine is being repaired")
+            return None
+        if (held_up := self._held_up()) is not None:
+            self._set(Condition.UPDATED, "Unknown", "Waiting", held_up)
+            return None
+        self._set(Condition.UPDATED, "Unknown", "Updating", "bootstrap runs again")
+        return self._done(Work.UPDATE, why="update")
+
+    def _held_up(self) -> str | None:
+        """The pool's budgets hold for machines that are changed in place as well: each may fail to come back."""
+        pool, ward = self._seen.pool, self._seen.ward
+        if pool is None:
+            return None
+        allowed = pool.allowed(Reason.DRIFTED, max(1, ward.total), now=self._now)
+        sick = self._seen.node is None or not objects.condition_is(self._seen.node, "Ready")
+        busy = ward.updating + ward.unhealthy - (1 if sick and ward.unhealthy else 0)
+        if busy < allowed:
+            return None
+        return f"pool {pool.name} lets {allowed} of its machines be disrupted at once; {busy} others are"
 
     def _tell_age(self) -> None:
         claim, pool = self._claim, self._seen.pool
@@ -279,7 +323,7 @@ class _Stepper:
             return self._replacing(outcome)
         if pool is None:
             return self._done(why="its pool is gone")
-        failed = outcome is not None and not outcome.ok
+        failed = outcome is not None and not outcome.ok and outcome.work is not Work.UPDATE
         if outcome is not None and failed:
             self._say("Warning", "RepairFailed", f"{outcome.work}: {outcome.message}"[: limits.MESSAGE_CHARACTERS])
         verdict = repair.decide(

@@ -33,6 +33,8 @@ class Order:
     taints: tuple[Mapping[str, Any], ...]
     node_name: str
     machine_id: str = ""
+    build: str = ""
+    """What the machine is to be made a node with, where that is asked for (`infra.bootstrap.marks`)."""
 
     def record(self) -> dict[str, Any]:
         """As the journal keeps it: enough to remove the machine when the claim is gone."""
@@ -67,10 +69,11 @@ def order_of_record(record: Mapping[str, Any]) -> Order:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A machine that runs."""
+    """A machine that runs. `build`: the mark of what it was made a node with, "" where nothing was."""
 
     machine_id: str
     address: str = ""
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class Operations:
         match work:
             case Work.LAUNCH:
                 made = await self.machines.launch(order, say)
-                return Outcome(work, ok=True, machine_id=made.machine_id, address=made.address)
+                return Outcome(work, ok=True, machine_id=made.machine_id, address=made.address, build=made.build)
             case Work.DRAIN:
                 await cluster.drain(
                     self.client, order.node_name, self.clock, say, timeout_seconds=limits.CLAIM_DRAIN_SECONDS
@@ -141,7 +141,14 @@ class Operations:
             case _:
                 mended = await self.machines.mend(order, work, say)
                 made = mended.made or Made("")
-                return Outcome(work, ok=True, message=mended.words, machine_id=made.machine_id, address=made.address)
+                return Outcome(
+                    work,
+                    ok=True,
+                    message=mended.words,
+                    machine_id=made.machine_id,
+                    address=made.address,
+                    build=made.build,
+                )
 
 
 def refusal_in(error: IacorchError) -> str:

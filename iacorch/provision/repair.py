@@ -88,12 +88,13 @@ def history_of(status: Mapping[str, Any]) -> History:
 
 @dataclass(frozen=True, slots=True)
 class Ward:
-    """The pool: how many machines, how many of them unhealthy, how many others are on the ladder."""
+    """The pool: how many machines, how many of them unhealthy; how many others are on the ladder, or being updated."""
 
     total: int = 1
     unhealthy: int = 1
     on_ladder: int = 0
     replace_not_before: datetime | None = None
+    updating: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,18 @@ the state; what carries the claim's tag and is in no state is removed afterwards
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.infra.bootstrap import private, ssh
+from iacorch.errors import ConfigError
+from iacorch.infra.bootstrap import bundle, marks, private, ssh
 from iacorch.infra.bootstrap.ssh import SshTarget
 from iacorch.infra.engine.contract import (
     Deployer,
@@ -40,6 +42,7 @@ from iacorch.provision.machines import Hands, Made, Mended, Order, Owned, Say, V
 from iacorch.provision.offers import Offer, offer_of
 from iacorch.stack.claim import ORDER
 
+ReadJoining = Callable[[], Awaitable[Mapping[str, str]]]
 PROJECT: Final = "iacorch-claims"
 _PROGRAM: Final = (
     '"""Made by iacorch: the program of every claim\'s stack."""\n\nfrom iacorch.stack.claim import run\n\nrun()\n'
@@ -47,13 +50,11 @@ _PROGRAM: Final = (
 
 
 class StackMachines:
-    """Implements `Machines`. `joining` is the output of that name of the stack with the control plane."""
+    """Implements `Machines`. `joining` reads that output of the control plane's stack: the CA in it may change."""
 
-    def __init__(
-        self, deployer: Deployer, hands: Hands, *, cluster: str, folder: Path, joining: Mapping[str, str]
-    ) -> None:
+    def __init__(self, deployer: Deployer, hands: Hands, *, cluster: str, folder: Path, joining: ReadJoining) -> None:
         self._deployer, self._hands, self._cluster, self._folder = deployer, hands, cluster, folder
-        self._joining = dict(joining)
+        self._joining = joining
         self._project = folder / "project"
         self._backend = f"file://{folder / 'state'}"
 
@@ -66,13 +67,15 @@ class StackMachines:
         ref = self._ref(order)
         if ref.stack not in await self._deployer.stacks(ref):
             await self._deployer.create_stack(ref)
-        result = await self._deployer.up(ref, self._options(order), _telling(say))
-        return _made(result)
+        joining, build = await self._current()
+        result = await self._deployer.up(ref, self._options(order, joining), _telling(say))
+        return _made(result, build)
 
     async def destroy(self, order: Order, say: Say) -> None:
         ref = self._ref(order)
         try:
-            await self._deployer.destroy(ref, self._options(order), _telling(say))
+            # What is destroyed needs no way in: the stack with the control plane may be gone.
+            await self._deployer.destroy(ref, self._options(order, {}), _telling(say))
             await self._deployer.remove_stack(ref)
         except StackMissing:
             say("there is no stack")
@@ -95,9 +98,16 @@ class StackMachines:
                 await self._enter(order, "systemctl restart iacorch-agent")
                 return Mended("the agent was started again")
             case Work.BOOTSTRAP:
-                options = self._options(order, refresh_first=True)
+                joining, build = await self._current()
+                options = self._options(order, joining, refresh_first=True)
                 result = await self._deployer.up(self._ref(order), options, _telling(say))
-                return Mended("bootstrap was run again", _made(result))
+                return Mended("bootstrap was run again", _made(result, build))
+            case Work.UPDATE:
+                joining, build = await self._current()
+                if build != order.build:
+                    raise _other(order.build, build)
+                result = await self._deployer.up(self._ref(order), self._options(order, joining), _telling(say))
+                return Mended(f"it runs {build}", _made(result, build))
             case Work.REIMAGE:
                 await self.destroy(order, say)
                 made = await self.launch(order, say)
@@ -130,9 +140,14 @@ class StackMachines:
                 fresh.replace(file)
         return StackRef(self._project, f"{order.name}-{order.uid[:8]}", self._backend)
 
-    def _options(self, order: Order, *, refresh_first: bool = False) -> Options:
+    async def _current(self) -> tuple[Mapping[str, str], str]:
+        """How nodes join now, and the mark of what bootstrap brings now: both may change while this runs."""
+        joining = await self._joining()
+        return joining, marks.mark(await asyncio.to_thread(bundle.release), joining["ca_cert"])
+
+    def _options(self, order: Order, joining: Mapping[str, str], *, refresh_first: bool = False) -> Options:
         file = self._order_file(order)
-        private.write_private(file, json.dumps(self._order(order)))
+        private.write_private(file, json.dumps({**self._order(order), "joining": dict(joining)}))
         return Options(refresh_first=refresh_first, environment={ORDER: str(file)}, message=f"claim {order.name}")
 
     def _order_file(self, order: Order) -> Path:
@@ -153,7 +168,6 @@ class StackMachines:
             "labels": {**order.offer.node_labels, **order.labels},
             "taints": [dict(taint) for taint in order.taints],
             "tags": OwnerTags(self._cluster, token=order.uid, claim=order.uid).as_tags(),
-            "joining": self._joining,
         }
 
     async def _enter(self, order: Order, script: str) -> None:
@@ -169,8 +183,17 @@ class StackMachines:
             await session.run(script)
 
 
-def _made(result: Result) -> Made:
-    return Made(str(result.outputs["machine_id"].value), str(result.outputs["address"].value))
+def _made(result: Result, build: str) -> Made:
+    return Made(str(result.outputs["machine_id"].value), str(result.outputs["address"].value), build)
+
+
+def _other(wanted: str, have: str) -> ConfigError:
+    what = "build" if wanted.partition("/")[0] != have.partition("/")[0] else "CA"
+    return ConfigError(
+        f"another {what} is wanted ({wanted}) than this provisioner brings ({have})",
+        where="iacorch provisioner",
+        hint="install that build where it runs" if what == "build" else "`iacorch refresh` tells its stack of the CA",
+    )
 
 
 def _telling(say: Say) -> Any:

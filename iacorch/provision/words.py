@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from iacorch.infra.bootstrap import marks
+
 POOL_LABEL: Final = "iacorch.dev/nodepool"
 CAPACITY_LABEL: Final = "iacorch.dev/capacity-type"
 TYPE_LABEL: Final = "node.kubernetes.io/instance-type"
@@ -36,6 +38,7 @@ class Condition(StrEnum):
     REPAIRING = "Repairing"
     FENCED = "Fenced"
     TERMINATING = "Terminating"
+    UPDATED = marks.UPDATED
 
 
 class PoolCondition(StrEnum):

@@ -1,19 +1,20 @@
 """In which order machines get another build, and why none would. Pure.
 
-In: the machines of the stacks with what the cluster says of them. Out: a `Rollout`. Control planes come first, one at a
-time: agents of an older build work with a newer server. Then zone after zone, so that an application that is spread
-over zones is never hit in two of them; a zone with nodes that are not ready comes before healthy ones, and in each zone
-such nodes come first: they have the least to lose.
+In: the machines of the stacks and of node pools, with what the cluster says of them. Out: a `Rollout`. Control planes
+come first, one at a time: agents of an older build work with a newer server. Then zone after zone, so that an
+application that is spread over zones is never hit in two of them; a zone with nodes that are not ready comes before
+healthy ones, and in each zone such nodes come first: they have the least to lose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.infra.bootstrap import marks
 from iacorch.infra.engine.builtin import urn as urns
 from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.state import Snapshot
@@ -26,7 +27,10 @@ Role = Literal["control-plane", "node"]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One machine of a stack. `current`: it runs the wanted build, and the last run of bootstrap went well."""
+    """One machine. `current`: it runs the wanted build, trusts the CA, and the last run of bootstrap went well.
+
+    A machine of a node pool has a `claim`: its stack is the provisioner's, which is asked through the claim.
+    """
 
     name: str
     urn: str
@@ -36,6 +40,7 @@ class Member:
     current: bool = False
     ready: bool = True
     cordoned: Literal["", "by us", "by others"] = ""
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Batch:
 
     def __str__(self) -> str:
         where = "control plane" if self.role == "control-plane" else f"zone {self.zone or '(none)'}"
-        return f"{where}: {', '.join(member.name for member in self.members)}"
+        return f"{where}: {', '.join(m.name + (' (node pool)' if m.claim else '') for m in self.members)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +95,25 @@ def unready(nodes: Iterable[Object], batch: Batch) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name not in inside))
 
 
-def members_of(stacks: Mapping[str, Snapshot], nodes: Iterable[Object], *, release: str) -> tuple[Member, ...]:
-    """The machines that the states tell of, each with what its Node object says."""
+def members_of(
+    stacks: Mapping[str, Snapshot],
+    nodes: Iterable[Object],
+    claims: Iterable[Object] = (),
+    *,
+    release: str,
+    ca: str = "",
+) -> tuple[Member, ...]:
+    """The machines that the states and the claims tell of, with what their Nodes say. `ca`: what they should trust."""
     live = {objects.name(node): node for node in nodes}
-    found: list[Member] = []
+    wanted = marks.mark(release, ca)
+    found = [_claimed(claim, live, wanted) for claim in claims if _is_settled(claim)]
     for stack, snapshot in stacks.items():
         for resource in snapshot.resources:
             if resource.delete or resource.pending_replacement or not resource.custom:
                 continue
             inputs = wire.reveal(resource.inputs)
             current = inputs.get("release") == release and not resource.init_errors
+            current = current and (not ca or "caCert" not in inputs or marks.is_same_ca(str(inputs["caCert"]), ca))
             match resource.type:
                 case "iacorch:index:ControlPlane":
                     name = urns.name_of(resource.urn)
@@ -108,6 +122,27 @@ def members_of(stacks: Mapping[str, Snapshot], nodes: Iterable[Object], *, relea
                     name = str(inputs.get("nodeName", ""))
                     found.append(_node(name, resource.urn, stack, current, live.get(name)))
     return tuple(found)
+
+
+def ca_of(stacks: Mapping[str, Snapshot]) -> str:
+    """The CA as the stack with the control plane knows it; "" where there is none."""
+    for snapshot in stacks.values():
+        for resource in snapshot.resources:
+            if resource.type == "iacorch:index:ControlPlane" and not resource.delete:
+                return str(wire.reveal(resource.outputs).get("caCert") or "")
+    return ""
+
+
+def _is_settled(claim: Object) -> bool:
+    """One that is on its way, or going, will have or need no other build."""
+    return objects.condition_is(claim, "Initialized") and not objects.is_deleting(claim)
+
+
+def _claimed(claim: Object, live: Mapping[str, Object], wanted: str) -> Member:
+    status = objects.status(claim)
+    name = str(status.get("nodeName") or objects.name(claim))
+    current = status.get("build") == wanted
+    return replace(_node(name, "", "", current, live.get(name)), claim=objects.name(claim))
 
 
 def _node(name: str, urn: str, stack: str, current: bool, node: Object | None) -> Member:

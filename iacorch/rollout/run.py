@@ -7,6 +7,7 @@ cordoned here is uncordoned; a run that was killed leaves an annotation by which
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,7 @@ from iacorch.infra.engine.contract import Deployer, Listener, Options, StackRef
 from iacorch.infra.provider import cluster
 from iacorch.kit.clock import Clock
 from iacorch.rollout.plan import CORDONED, Batch, Member, Rollout, unready
+from iacorch.rollout.wishes import Wishes
 
 Say = Callable[[str], None]
 
@@ -102,7 +104,7 @@ async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str])
 
 
 class Cluster:
-    """Implements `Hands`: the API for Nodes, a targeted `up` for machines."""
+    """Implements `Hands`: the API for Nodes, a targeted `up` for machines, wishes for those of node pools."""
 
     def __init__(
         self,
@@ -114,9 +116,11 @@ class Cluster:
         say: Say,
         listen: Listener,
         drain_seconds: float,
+        wanted: str = "",
     ) -> None:
         self._client, self._deployer, self._refs, self._clock = client, deployer, refs, clock
         self._say, self._listen, self._drain_seconds = say, listen, drain_seconds
+        self._wishes = Wishes(client, clock, wanted, say)
 
     async def nodes(self) -> Sequence[Object]:
         return (await self._client.list(NODE)).items
@@ -131,7 +135,10 @@ class Cluster:
         return await cluster.drain(self._client, name, self._clock, self._say, timeout_seconds=self._drain_seconds)
 
     async def upgrade(self, members: Sequence[Member]) -> None:
-        for stack in dict.fromkeys(member.stack for member in members):
+        claimed = [member for member in members if member.claim]
+        if claimed:
+            await asyncio.gather(*(self._wishes.carried_out(member) for member in claimed))
+        for stack in dict.fromkeys(member.stack for member in members if not member.claim):
             urns = tuple(member.urn for member in members if member.stack == stack)
             names = ", ".join(member.name for member in members if member.stack == stack)
             options = Options(targets=urns, message=f"upgrade of {names}")

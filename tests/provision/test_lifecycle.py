@@ -10,6 +10,7 @@ import pytest
 from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.controllers.actions import Delete, Patch
+from iacorch.infra.bootstrap.marks import UPDATE
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
 from iacorch.provision import lifecycle
@@ -214,3 +215,66 @@ def test_the_same_step_twice_changes_nothing_more(obj: Object, seen: dict[str, A
     running: dict[str, Any] = {"running": once.work} if once.work is not None else {}
     twice = step(after(obj, once), **seen, **running)
     assert objects.conditions({"status": twice.status}) == objects.conditions({"status": once.status}) or running
+
+
+def wished(obj: Object, wish: str = "new/ca.1 noon") -> Object:
+    return {**obj, "metadata": {**obj["metadata"], "annotations": {UPDATE: wish}}}
+
+
+WISHED = wished(claim_object(machineID="i-1", build="old/ca.1"))
+ALONE = Ward(1, 0)
+DONE = Outcome(Work.UPDATE, ok=True, message="it runs new/ca.1", build="new/ca.1")
+
+
+def test_a_wish_is_carried_out_once() -> None:
+    begun = step(WISHED, node=WELL, ward=ALONE)
+    assert (begun.work, states(begun)["Updated"]) == (Work.UPDATE, "Unknown Updating")
+    under_way = step(after(WISHED, begun), node=SICK, running=Work.UPDATE, progress="node-1: Unpack the bundle")
+    assert under_way.work is None, "its agent restarts: that is no reason to mend it"
+    assert objects.condition(after(WISHED, under_way), "Updated") == {
+        **(objects.condition(after(WISHED, begun), "Updated") or {}),
+        "message": "node-1: Unpack the bundle",
+    }
+    assert step(after(WISHED, begun), node=WELL, ward=ALONE).work is Work.UPDATE, (
+        "after a crash in the middle it begins again"
+    )
+    done = step(after(WISHED, under_way), node=WELL, ward=ALONE, outcome=DONE)
+    assert (states(done)["Updated"], done.status["build"]) == ("True Updated", "new/ca.1")
+    assert done.status["answered"] == "new/ca.1 noon"
+    assert step(after(WISHED, done), node=WELL, ward=ALONE).work is None
+    again = wished(after(WISHED, done), "newer/ca.1 one")
+    assert step(again, node=WELL, ward=ALONE).work is Work.UPDATE
+
+
+def test_a_wish_that_fails_is_answered_and_no_reason_to_climb_the_ladder() -> None:
+    failed = Outcome(Work.UPDATE, ok=False, reason="ResourceFailed", message="build old runs again")
+    answered = step(WISHED, node=WELL, outcome=failed)
+    assert (states(answered)["Updated"], answered.status["build"]) == ("False ResourceFailed", "old/ca.1")
+    assert step(after(WISHED, answered), node=WELL).work is None
+    assert step(WISHED, node=SICK, outcome=failed).work is None, "patience first, as ever"
+
+
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        pytest.param({"ward": Ward(3, 0)}, "Unknown Updating", id="one of three"),
+        pytest.param({"ward": Ward(3, 0, updating=1)}, "Unknown Waiting", id="another is being updated"),
+        pytest.param({"ward": Ward(3, 1)}, "Unknown Waiting", id="another is not healthy"),
+        pytest.param({"ward": Ward(3, 1), "node": SICK}, "Unknown Updating", id="it is the one that is not healthy"),
+        pytest.param({"running": Work.BOOTSTRAP}, "Unknown Waiting", id="it is being repaired"),
+        pytest.param({"pool": None}, "Unknown Updating", id="its pool is gone"),
+    ],
+)
+def test_wishes_obey_the_budget_of_the_pool(seen: dict[str, Any], state: str) -> None:
+    assert states(step(WISHED, **{"node": WELL, **seen}))["Updated"] == state
+
+
+def test_a_pool_that_may_not_be_disrupted_is_not() -> None:
+    shut = pool(disruption={"budgets": [{"machines": 0}]})
+    taken = step(WISHED, node=WELL, pool=shut)
+    assert (taken.work, states(taken)["Updated"]) == (None, "Unknown Waiting")
+
+
+def test_a_new_machine_says_what_it_was_made_a_node_with() -> None:
+    launched = Outcome(Work.LAUNCH, ok=True, machine_id="i-1", build="new/ca.1")
+    assert step(NEW, outcome=launched).status["build"] == "new/ca.1"

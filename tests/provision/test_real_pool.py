@@ -1,7 +1,8 @@
 """A pool on a cloud, with nothing pretended but the cloud: pods that fit nowhere make `iacorch provisioner`, a process,
-rent an instance, which is a machine, which becomes a node. It is killed on the way. `iacorch reap` finds a stray.
+rent an instance, which is a machine, which becomes a node. It is killed on the way. `iacorch reap` finds a stray. The
+CA is changed, of which the machine hears through the provisioner.
 
-The stages build on each other, so they are one test (about 50 s on a quiet machine).
+The stages build on each other, so they are one test (about 80 s on a quiet machine).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import pytest
 
 from iacorch.api import objects
 from iacorch.api.catalogue import DEPLOYMENT, MACHINE_CLASS, NODE, NODE_CLAIM, NODE_POOL, POD
+from iacorch.api.objects import Object
 from iacorch.client.config import read_kubeconfig
 from iacorch.client.http import HttpClient
 from iacorch.daemons.provisioner import cluster_name
+from iacorch.infra.bootstrap.marks import UPDATE
 from iacorch.infra.machines.aws.shapes import as_list
 from iacorch.infra.machines.contract import OwnerTags
 from iacorch.provision.words import POOL_LABEL
@@ -82,14 +85,36 @@ async def test_pods_that_fit_nowhere_make_an_instance_a_node(
             assert "removed 1" in site.iacorch("reap", "--yes")
             assert len(machines.alive()) == 1
 
+        await the_ca_is_changed(site, node)
+        assert len(machines.alive()) == 1, "it was changed in place"
+        async with HttpClient(read_kubeconfig(site.kubeconfig)) as client:
             await client.delete(NODE_POOL, "", "burst")
-            await until(lambda: machines.alive() == [], "everything is given back", second)
+            await until(lambda: machines.alive() == [], "everything is given back by a provisioner that heard", second)
 
             async def is_gone() -> bool:
                 return not (await client.list(NODE_CLAIM)).items and not (await client.list(NODE)).items
 
             await until(is_gone, "claim and node are gone", second)
     assert json.loads((site.state / "project" / "Pulumi.yaml").read_text())["name"] == "iacorch-claims"
+
+
+async def the_ca_is_changed(site: Site, node: Object) -> None:
+    """The machine's stack is the provisioner's: it is asked through the claim, and bootstrap runs there again."""
+    server = ("--kubeconfig", str(site.kubeconfig))
+    site.iacorch("certs", "rotate", "--ca", *server)
+    site.iacorch("up", "--yes")  # the stack hears of the new CA
+    said = site.iacorch("upgrade", "--plan", *server)
+    assert f"{objects.name(node)} (node pool)" in said, said
+    said = site.iacorch("upgrade", "--yes", "--no-drain", *server)
+    assert "upgraded 1 machines" in said, said
+    # Refused while a node has a certificate of the old CA.
+    site.iacorch("certs", "rotate", "--ca", "--finish", *server)
+    async with HttpClient(read_kubeconfig(site.kubeconfig)) as client:
+        (claim,) = (await client.list(NODE_CLAIM)).items
+        assert objects.condition_is(claim, "Updated"), claim
+        assert UPDATE not in objects.annotations(claim)
+        (again,) = (await client.list(NODE)).items
+        assert objects.uid(again) == objects.uid(node)
 
 
 def make_stray(server: Ec2Server, cluster: str) -> str:

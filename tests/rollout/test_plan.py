@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from iacorch.infra.bootstrap.marks import mark
 from iacorch.infra.engine.builtin.state import Resource, Snapshot
-from iacorch.rollout.plan import CORDONED, ZONE, Member, members_of, plan, unready
+from iacorch.rollout.plan import CORDONED, ZONE, Member, ca_of, members_of, plan, unready
 
 
 def node(name: str, zone: str = "", **more: Any) -> Member:
@@ -99,3 +100,47 @@ def test_members_are_read_from_states_and_nodes() -> None:
         "c": ("node", "z", False, False, ""),  # its last upgrade failed
         "d": ("node", "", False, False, ""),  # nobody knows its Node
     }
+
+
+CA = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n"
+
+
+def claim(name: str, build: str, *, initialized: bool = True, **metadata: Any) -> dict[str, Any]:
+    conditions = [{"type": "Initialized", "status": "True" if initialized else "Unknown"}]
+    return {
+        "metadata": {"name": name, **metadata},
+        "status": {"build": build, "nodeName": f"node-{name}", "conditions": conditions},
+    }
+
+
+def test_machines_of_pools_are_members_by_their_claims() -> None:
+    kind = "iacorch:index:ControlPlane"
+    server = Resource(f"urn:pulumi:s::p::{kind}::server", kind, True, inputs={"release": "new"}, outputs={"caCert": CA})
+    old_ca = Resource(
+        "urn:pulumi:s::p::iacorch:index:Node::a",
+        "iacorch:index:Node",
+        True,
+        inputs={"nodeName": "a", "release": "new", "caCert": "another"},
+    )
+    claims = [
+        claim("done", mark("new", CA.strip())),
+        claim("old", mark("old", CA)),
+        claim("ca", mark("new", "another")),
+        claim("coming", "", initialized=False),
+        claim("going", "", deletionTimestamp="2026-01-01T00:00:00Z"),
+    ]
+    stacks = {"s": Snapshot(resources=(server, old_ca))}
+    assert ca_of(stacks) == CA
+    found = members_of(stacks, [live("node-old")], claims, release="new", ca=CA)
+    assert {(m.name, m.claim, m.zone, m.current) for m in found} == {
+        ("server", "", "", True),
+        ("a", "", "", False),  # the CA has changed
+        ("node-done", "done", "", True),
+        ("node-old", "old", "z", False),
+        ("node-ca", "ca", "", False),
+    }
+    assert [str(batch) for batch in plan(found).batches] == [
+        "zone (none): a",
+        "zone (none): node-ca (node pool)",
+        "zone z: node-old (node pool)",
+    ]

@@ -49,7 +49,10 @@ class World:
         refs = {"s": StackRef(Path(), "s", "")}
         deployer = cast("Deployer", self)
         clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC))
-        return Cluster(self.client, deployer, refs, clock, say=self.said.append, listen=ignore, drain_seconds=0.0)
+        return Cluster(
+            self.client, deployer, refs, clock,
+            say=self.said.append, listen=ignore, drain_seconds=0.0, wanted="new/ca.1",
+        )  # fmt: skip
 
     async def cordoned(self) -> list[str]:
         return [
@@ -70,6 +73,10 @@ MEMBERS = (
 
 @pytest.fixture
 async def world() -> World:
+    return await new_world()
+
+
+async def new_world() -> World:
     registry = Registry(MemoryStore(), clock=LoopClock(datetime(2026, 1, 1, tzinfo=UTC)), ids=SeededIds(1))
     await bootstrapping.fill(registry)
     client = LocalClient(registry)

@@ -1,0 +1,107 @@
+"""Wishes on claims: what a rollout asks of the provisioner, and what it makes of the answers. On virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from iacorch.api import objects
+from iacorch.api.catalogue import NODE_CLAIM
+from iacorch.infra.bootstrap.marks import UPDATE
+from iacorch.kit.virtual import run_virtual
+from iacorch.rollout.plan import Member
+from iacorch.rollout.run import RolloutStopped
+from tests.rollout.test_run import MEMBERS, World, changed, new_world
+
+OF_A_POOL = Member("c", "", "", "node", "z2", claim="claim-c")
+Story = Callable[[World], Awaitable[None]]
+
+
+def told(story: Story) -> None:
+    """With node c of a pool, and its claim."""
+
+    async def main() -> None:
+        world = await new_world()
+        offering = {"machineType": "m", "capacityType": "owned", "capacity": {"cpu": "1"}}
+        spec = {"classRef": {"name": "class"}, "offering": offering}
+        claim = {"apiVersion": NODE_CLAIM.api_version, "kind": "NodeClaim", "metadata": {"name": "claim-c"}}
+        await world.client.create(NODE_CLAIM, {**claim, "spec": spec})
+        await story(world)
+        claims = (await world.client.list(NODE_CLAIM)).items
+        assert [objects.annotations(claim).get(UPDATE) for claim in claims] in ([], [None]), "no wish is left behind"
+        assert await world.cordoned() == []
+
+    run_virtual(main())
+
+
+async def provisioner(world: World, *answers: tuple[str, str]) -> str:
+    """Hears one wish and answers it: condition `Updated`, one state after another. The wish."""
+    while True:
+        claim = await world.client.get(NODE_CLAIM, "", "claim-c")
+        if wish := objects.annotations(claim).get(UPDATE):
+            break
+        await asyncio.sleep(0.1)
+    for state, words in answers:
+        condition = {"type": "Updated", "status": state, "reason": "Updating", "message": words}
+        condition["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+        status = {"conditions": [condition], **({} if state == "Unknown" else {"answered": wish})}
+        await world.client.patch(NODE_CLAIM, "", "claim-c", {"status": status}, subresource="status")
+        await asyncio.sleep(100)
+    return wish
+
+
+def test_a_machine_of_a_pool_is_asked_for_and_waited_for() -> None:
+    async def story(world: World) -> None:
+        done, wish = await asyncio.gather(
+            changed(world, members=(MEMBERS[1], OF_A_POOL)),
+            provisioner(world, ("Unknown", "Unpack the bundle"), ("True", "it runs new")),
+        )
+        assert (done, wish.partition(" ")[0]) == (("a", "c"), "new/ca.1")
+        assert world.targets == [("a",)], "its stack is the provisioner's"
+        assert world.said[-2:] == ["c: Unpack the bundle", "c: it runs new"]
+
+    told(story)
+
+
+def test_a_machine_of_a_pool_that_went_back_stops_the_rollout() -> None:
+    async def story(world: World) -> None:
+        answering = asyncio.ensure_future(provisioner(world, ("False", "build 1 runs again")))
+        with pytest.raises(RolloutStopped, match="c: build 1 runs again"):
+            await changed(world, members=(OF_A_POOL,))
+        await answering
+
+    told(story)
+
+
+def test_it_is_said_when_nobody_hears_the_wish() -> None:
+    async def story(world: World) -> None:
+        with pytest.raises(RolloutStopped, match="nobody has taken up the wish") as stopped:
+            await changed(world, members=(OF_A_POOL,))
+        assert "iacorch provisioner" in stopped.value.hint
+
+    told(story)
+
+
+def test_a_provisioner_that_never_comes_to_an_end_is_given_up() -> None:
+    async def story(world: World) -> None:
+        answering = asyncio.ensure_future(provisioner(world, ("Unknown", "the pool's budget")))
+        with pytest.raises(RolloutStopped, match=r"not done after .*: the pool's budget"):
+            await changed(world, members=(OF_A_POOL,))
+        await answering
+
+    told(story)
+
+
+def test_a_machine_that_is_given_back_needs_no_other_build() -> None:
+    async def story(world: World) -> None:
+        async def give_back() -> None:
+            await provisioner(world)
+            await world.client.delete(NODE_CLAIM, "", "claim-c")
+
+        done, _ = await asyncio.gather(changed(world, members=(OF_A_POOL,)), give_back())
+        assert done == ("c",)
+        assert "c: its pool has given it back" in world.said
+
+    told(story)
