@@ -70,7 +70,8 @@ async def serve(settings: Settings) -> None:
                         with contextlib.suppress(TimeoutError):
                             async with asyncio.timeout(limits.ENDPOINT_LOOK_SECONDS):
                                 await stopping.wait()
-                await provisioner.leadership.resign()
+                if stopping.is_set():
+                    await provisioner.leadership.resign()
         notify("STOPPING=1")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from iacorch.infra.bootstrap.errors import RemoteFailed
@@ -57,6 +58,8 @@ class Facts:
     clock_offset_seconds: float = 0.0
     ports: frozenset[tuple[Protocol, int]] = frozenset()
     addresses: tuple[str, ...] = ()
+    routes: tuple[tuple[str, IPv4Network], ...] = ()
+    """Networks that the machine reaches, each with its link: neither by the default route nor of the agent's making."""
     missing_modules: tuple[str, ...] = ()
     """Parts that pods need and that this kernel does not have."""
     docker_version: str = ""
@@ -121,6 +124,7 @@ def parse(text: str, *, asked_between: tuple[float, float] = (0.0, 0.0)) -> Fact
         clock_offset_seconds=_offset(one.get("clock", ""), asked_between),
         ports=frozenset(_port(value) for value in every("port")),
         addresses=tuple(every("address")),
+        routes=tuple(_route(value) for value in every("route")),
         missing_modules=tuple(every("missing")),
         docker_version=one.get("docker", ""),
         docker_config=_docker_config(one.get("docker_config", "")),
@@ -149,6 +153,13 @@ def _file(value: str) -> tuple[str, str]:
 def _port(value: str) -> tuple[Protocol, int]:
     protocol, _, number = value.partition(" ")
     return ("udp" if protocol == "udp" else "tcp", int(number, 16))
+
+
+def _route(value: str) -> tuple[str, IPv4Network]:
+    """The kernel writes addresses in its own order of bytes, which is the little one on all machines we know."""
+    link, network, mask = value.split()
+    address, bits = (IPv4Address(bytes.fromhex(part)[::-1]) for part in (network, mask))
+    return link, IPv4Network(f"{address}/{bits}")
 
 
 def _docker_config(value: str) -> Literal["", "ours", "foreign"]:

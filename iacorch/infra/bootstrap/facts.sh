@@ -39,6 +39,11 @@ for table in tcp tcp6 udp udp6; do
 done | sort -u
 
 for address in $(hostname -I 2>/dev/null); do say address "$address"; done
+# Link, network and mask in hexadecimal; neither the default route nor what the agent made.
+while read -r link network _ _ _ _ _ mask _; do
+  case $link in Iface | '*' | iac*) continue ;; esac
+  [ "$network" = 00000000 ] || say route "$link $network $mask"
+done </proc/net/route
 # Where there are no modules to look through (a container), the kernel may still load them when they are first used.
 modules=/lib/modules/$(uname -r)
 for feature in vxlan nf_tables veth overlay; do

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
+from iacorch.api.networks import CLUSTER_NETWORK, SERVICE_NETWORK
 from iacorch.infra.bootstrap.facts import Facts, Protocol, Python
 from iacorch.kit import limits
 
@@ -28,6 +29,7 @@ RefusalCode = Literal[
     "clock-off",
     "port-taken",
     "owned-by-other",
+    "range-overlaps",
 ]
 
 PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))
@@ -39,6 +41,7 @@ CONTROL_PLANE_UNIT: Final = "iacorchd"
 AGENT_DATA_DIR: Final = "/var/lib/iacorch-agent"
 CONTROL_PLANE_DATA_DIR: Final = "/var/lib/iacorch"
 
+_RANGES: Final = {"pods' network": CLUSTER_NETWORK, "services' range": SERVICE_NETWORK}
 _DOCKER_CONFIG: Final[Mapping[str, Any]] = {
     "bridge": "none",  # pods get their network from the agent
     "iptables": False,  # so do their rules: Docker's FORWARD policy would drop what nodes route for pods
@@ -107,6 +110,7 @@ def plan_node(facts: Facts, config: NodeConfig, *, host: str) -> Plan | tuple[Re
         *_kernel_refusals(facts),
         *_space_refusals(facts, limits.NODE_FREE_BYTES, installed=AGENT_UNIT),
         *_port_refusals(facts, {("udp", VXLAN_PORT): "the pod network"}, holder=AGENT_UNIT),
+        *_range_refusals(facts),
         *_owner_refusals(facts, AGENT_UNIT, config.owner),
     )
     if refusals:
@@ -235,6 +239,20 @@ def _port_refusals(facts: Facts, wanted: Mapping[tuple[Protocol, int], str], *, 
                 "port-taken",
                 f"{protocol} port {number}, needed by {purpose}, is in use",
                 f"see who holds it with `ss -lnp | grep :{number}` and stop it, or choose another port",
+            )
+
+
+def _range_refusals(facts: Facts) -> Iterator[Refusal]:
+    """A larger network around ours is no harm: the smaller one wins, and only what lies in it cannot be reached."""
+    for purpose, ours in _RANGES.items():
+        inside = [f"{network} at {link}" for link, network in facts.routes if network.subnet_of(ours)]
+        inside += [text for text in facts.addresses if (ip := ip_address(text)).version == 4 and ip in ours]
+        # A node that is made one again has addresses of ours on the agent's own links.
+        if inside and AGENT_UNIT not in facts.installation.units:
+            yield Refusal(
+                "range-overlaps",
+                f"the machine uses {', '.join(inside)}, which lies in {ours}, the {purpose}",
+                "give the machine's network another range: pods would reach each other there and not the machines",
             )
 
 

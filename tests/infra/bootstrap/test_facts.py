@@ -2,6 +2,7 @@
 
 import asyncio
 from importlib import resources
+from ipaddress import IPv4Network
 from itertools import pairwise
 
 import pytest
@@ -27,6 +28,8 @@ free_kib=/var/lib 20
 port=tcp 1A2B
 port=udp 20F8
 address=10.0.0.5
+route=eth0 0000000A 00FFFFFF
+route=docker0 000011AC 0000FFFF
 missing=vxlan
 docker=20.10.24+dfsg1
 docker_config=foreign
@@ -49,6 +52,7 @@ def test_an_answer_is_read_field_by_field() -> None:
     assert facts.ports == {("tcp", 0x1A2B), ("udp", 8440)}
     assert (facts.docker_version, facts.docker_config) == ("20.10.24+dfsg1", "foreign")
     assert facts.docker_in_use
+    assert facts.routes == (("eth0", IPv4Network("10.0.0.0/24")), ("docker0", IPv4Network("172.17.0.0/16")))
     assert (facts.has_nft, facts.systemd, facts.missing_modules) == (True, True, ("vxlan",))
     assert facts.lacks_apparmor_parser
     assert facts.installation.active("iacorch-agent")

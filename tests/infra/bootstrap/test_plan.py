@@ -1,6 +1,7 @@
 """Facts and a wish in, variables or refusals out."""
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 from itertools import pairwise
 from typing import Any
 
@@ -57,6 +58,13 @@ def refusals(facts: Facts) -> tuple[Refusal, ...]:
         pytest.param({"free_bytes": {"/opt": 2 * GIB - 1}}, "no-space", "/opt", id="one byte too few"),
         pytest.param({"clock_offset_seconds": 30.5}, "clock-off", "ahead", id="clock ahead"),
         pytest.param({"clock_offset_seconds": -31.0}, "clock-off", "behind", id="clock behind"),
+        pytest.param(
+            {"routes": (("eth0", IPv4Network("10.244.3.0/24")),)},
+            "range-overlaps",
+            "10.244.3.0/24 at eth0",
+            id="in ours",
+        ),
+        pytest.param({"addresses": ("10.96.0.7",)}, "range-overlaps", "services' range", id="an address of ours"),
         pytest.param({"ports": frozenset({("udp", 8472)})}, "port-taken", "8472", id="pod network's port"),
         pytest.param({"installation": replace(OURS, owners={"iacorch-agent": "x"})}, "owned-by-other", "x", id="other"),
     ],
@@ -154,3 +162,10 @@ def test_secrets_do_not_print() -> None:
     assert "secret" not in repr(NODE)
     assert "secret" not in repr(SERVER)
     assert "secret" not in repr(node(MACHINE))
+
+
+def test_networks_beside_and_around_ours_are_no_harm() -> None:
+    around = (("tun0", IPv4Network("10.0.0.0/8")), ("eth0", IPv4Network("10.245.0.0/16")))
+    assert node(replace(MACHINE, routes=around)) == node(MACHINE)
+    ours = replace(MACHINE, installation=OURS, addresses=("10.0.0.5", "10.244.1.1"))
+    assert node(ours) == node(replace(MACHINE, installation=OURS)), "a node has addresses of its pods' network"
