@@ -92,6 +92,7 @@ class DockerRuntime:
         self._docker: aiodocker.Docker | None = None
         self._connector: aiohttp.BaseConnector | None = None
         self._pause_ready = False
+        self._making_pause = asyncio.Lock()
 
     async def __aenter__(self) -> DockerRuntime:
         # No limit: followed logs and the event stream hold connections for as long as they last.
@@ -329,17 +330,21 @@ class DockerRuntime:
     # The engine
 
     async def _ensure_pause(self) -> None:
-        """Make the sandbox image on this node, once."""
-        if self._pause_ready:
-            return
-        if await self.image(pause.IMAGE) is None:
-            layer = pause.image_layer((await self.info()).architecture)
-            repository, _, tag = pause.IMAGE.partition(":")
-            query = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": f'ENTRYPOINT ["/{pause.PATH}"]'}
-            async with self._raw("import", pause.IMAGE, "images/create", query, method="POST", data=layer) as response:
-                with _door("import", pause.IMAGE):
-                    await response.read()
-        self._pause_ready = True
+        """Make the sandbox image on this node, once, however many pods ask for it at the same time."""
+        async with self._making_pause:
+            if self._pause_ready:
+                return
+            if await self.image(pause.IMAGE) is None:
+                await self._import_pause()
+            self._pause_ready = True
+
+    async def _import_pause(self) -> None:
+        layer = pause.image_layer((await self.info()).architecture)
+        repository, _, tag = pause.IMAGE.partition(":")
+        query = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": f'ENTRYPOINT ["/{pause.PATH}"]'}
+        async with self._raw("import", pause.IMAGE, "images/create", query, method="POST", data=layer) as response:
+            with _door("import", pause.IMAGE):
+                await response.read()
 
     @asynccontextmanager
     async def _raw(
