@@ -223,7 +223,7 @@ PLAYBOOK_POLL_SECONDS: Final = 0.1
 """How often Ansible looks which machine can go on; a machine waits half of it, on average, for each of ten tasks."""
 PLAYBOOK_STOP_SECONDS: Final = 10.0
 """Patience between asking Ansible to end and ending it."""
-GO_BACK_SECONDS: Final = 150.0
+GO_BACK_SECONDS: Final = 360.0
 """For the build before to run again: longer than its unit may take to start."""
 BOOTSTRAP_GATHER_SECONDS: Final = 0.5
 """Machines that are ready for Ansible within this of the first one share its run."""

@@ -1,8 +1,8 @@
 """A machine made of a container: systemd, sshd and, later, a Docker Engine of its own, without `--privileged`.
 
 Used by `stacks/local.py` and by the machines of pools (`claim`). What a server has and a container has not is given
-here: capabilities, a writable cgroup tree (the host's: nested cgroup namespaces do not exist on cgroup v1), temporary
-file systems, disks for Docker.
+here: capabilities, a writable cgroup tree (the host's: nested cgroup namespaces do not exist on cgroup v1; with v2 the
+image's `machine-init` makes the machine's own part of it the root), temporary file systems, disks for Docker.
 """
 
 from collections.abc import Mapping

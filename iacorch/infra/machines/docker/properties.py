@@ -2,7 +2,7 @@
 
 What a server has and a container has not (capabilities, temporary file systems, disks for Docker) stands beside the
 image in `images.build`, which `iacorch.stack.container` reads too; the cgroup tree is the host's, since nested cgroup
-namespaces do not exist on cgroup v1.
+namespaces do not exist on cgroup v1 (with v2 the image's `machine-init` makes one).
 """
 
 from __future__ import annotations
