@@ -18,6 +18,7 @@ import click
 from iacorch.cli.command import Group
 from iacorch.cli.image_load import Loading, load
 from iacorch.cli.target import Target, with_target
+from iacorch.drift.fleet import fleet_of
 from iacorch.infra.machines.images import build as builder
 from iacorch.infra.machines.images import machine as builder_of_disks
 from iacorch.kit.clock import Clock, SystemClock
@@ -96,8 +97,9 @@ def load_command(target: Target, images: tuple[str, ...], names: str) -> None:
     steps = _Steps(SystemClock())
 
     async def run() -> tuple[Loading, ...]:
-        outputs = await target.deployer().outputs(target.ref())
-        return await load(images, {name: output.value for name, output in outputs.items()}, only=wanted, say=steps.say)
+        ref = target.ref()
+        fleet = fleet_of({ref.stack: (await target.files().open(ref)).snapshot})
+        return await load(images, fleet, only=wanted, say=steps.say)
 
     done = asyncio.run(run())
     loaded = sum(1 for loading in done if loading.copied)

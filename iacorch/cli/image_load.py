@@ -1,9 +1,8 @@
 """Copies images from this host's Docker Engine onto the nodes of a stack, over SSH, in parallel.
 
-In: image references and the stack's outputs (`nodes`: name -> {address, and user and port where they are not root and
-22}, `ssh_key`). Out: one `Loading` a node. A node
-that has every image under the same ID is left alone; nothing runs on the nodes but `docker image inspect` and
-`docker load`. Called by `iacorch image load` and `make up`.
+In: image references and the fleet that the stack's state tells of. Out: one `Loading` a node. A node that has every
+image under the same ID is left alone; nothing runs on the nodes but `docker image inspect` and `docker load`. Called by
+`iacorch image load` and `make up`.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from iacorch.drift.fleet import Fleet
 from iacorch.errors import ConfigError, IacorchError
 from iacorch.infra.bootstrap import ssh
 from iacorch.infra.bootstrap.errors import HostUnreachable, RemoteFailed
@@ -41,11 +41,9 @@ class Loading:
     error: str = ""
 
 
-async def load(
-    images: Sequence[str], outputs: Mapping[str, Any], *, only: Collection[str], say: Progress
-) -> tuple[Loading, ...]:
+async def load(images: Sequence[str], fleet: Fleet, *, only: Collection[str], say: Progress) -> tuple[Loading, ...]:
     """Raises ConfigError for a stack or image that will not do, LoadFailed naming each node that failed."""
-    targets = targets_of(outputs, only)
+    targets = targets_of(fleet, only)
     wanted = {image: await asyncio.to_thread(_local_id, image) for image in images}
     with tempfile.TemporaryDirectory(prefix="iacorch-load-") as folder:
         archive = _Archive(tuple(images), Path(folder) / "images.tar", say)
@@ -65,14 +63,14 @@ async def load(
     return done
 
 
-def targets_of(outputs: Mapping[str, Any], only: Collection[str]) -> dict[str, ssh.SshTarget]:
-    """Node name -> how to get in, from a stack's outputs. Pure."""
-    nodes, key = outputs.get("nodes"), outputs.get("ssh_key")
-    if not isinstance(nodes, Mapping) or not isinstance(key, str):
+def targets_of(fleet: Fleet, only: Collection[str]) -> dict[str, ssh.SshTarget]:
+    """Node name -> how to get in, from the states of the stacks. Pure."""
+    nodes = {host.name: host.target for host in fleet.hosts if host.is_node}
+    if not nodes:
         raise ConfigError(
-            "it exports no `nodes` and `ssh_key`: its machines are not made yet, or its program does not tell",
+            "it has no nodes: its machines are not made yet, or none of them runs containers",
             where="stack",
-            hint="wait for `iacorch up` to end, or run it; a program exports them as stacks/local.py does",
+            hint="wait for `iacorch up` to end, or run it",
         )
     if unknown := sorted(set(only) - set(nodes)):
         raise ConfigError(
@@ -80,16 +78,7 @@ def targets_of(outputs: Mapping[str, Any], only: Collection[str]) -> dict[str, s
             where="--nodes",
             hint=did_you_mean(unknown[0], nodes),
         )
-    return {
-        name: ssh.SshTarget(
-            host=node["address"],
-            port=int(node.get("port", 22)),  # numbers of a program arrive as floats
-            user=node.get("user", "root"),
-            private_key=key,
-        )
-        for name, node in nodes.items()
-        if not only or name in only
-    }
+    return {name: target for name, target in nodes.items() if not only or name in only}
 
 
 class _Archive:

@@ -21,6 +21,7 @@ from iacorch.errors import IacorchError
 
 #: Command name -> (module:attribute, what it does in one line). The line is here so that help imports nothing.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "new": ("iacorch.cli.new:new", "Begin a project: a program for your machines."),
     "up": ("iacorch.cli.deploy:up", "Make the machines what the program says."),
     "preview": ("iacorch.cli.deploy:preview", "Show what `up` would change."),
     "refresh": ("iacorch.cli.deploy:refresh", "Read what is really there into the state."),
@@ -29,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "apply": ("iacorch.cli.plan:apply", "Carry out a saved plan, if nothing has moved since."),
     "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted; set it right."),
     "why": ("iacorch.cli.why:why", "Say why something does not work, and what to do next."),
+    "kubeconfig": ("iacorch.cli.kubeconfig:kubeconfig", "Write the administrator's kubeconfig for kubectl."),
     "stack": ("iacorch.cli.stack:stack", "Stacks and their outputs, history and state."),
     "config": ("iacorch.cli.config:config", "Settings of a stack."),
     "upgrade": ("iacorch.cli.upgrade:upgrade", "Put this build of iacorch on every machine."),

@@ -7,7 +7,7 @@ In: `--cwd`, `--stack`, `--backend`, `--engine` and the environment. Out: a `Tar
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import update_wrapper
 from pathlib import Path
@@ -26,6 +26,8 @@ from iacorch.kit.ids import SystemIds
 
 _SELECTED: Final = Path(".iacorch") / "stack"
 _STATE: Final = Path(".iacorch") / "state"
+PASSPHRASE_FILE: Final = Path(".iacorch") / "passphrase"
+"""Of the project's secrets, as `iacorch new` and `make up` write it; the environment comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,11 @@ class Target:
         path.write_text(f"{stack}\n")
 
     def deployer(self) -> Deployer:
-        return choose(self.engine, SystemClock(), SystemIds(), os.environ)
+        return choose(self.engine, SystemClock(), SystemIds(), _environment(self.root))
 
     def files(self) -> BuiltIn:
         """For what concerns files only: both engines share them."""
-        return BuiltIn(SystemClock(), SystemIds(), passphrase=passphrase(os.environ), bundled=BUNDLED)
+        return BuiltIn(SystemClock(), SystemIds(), passphrase=passphrase(_environment(self.root)), bundled=BUNDLED)
 
 
 def target_in(root: Path, stack: str = "", backend: str = "") -> Target:
@@ -120,6 +122,19 @@ def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
 
     # click collects options in an attribute of the function, so what `command` has must move along.
     return update_wrapper(wrapped, command)
+
+
+def has_passphrase(environment: Mapping[str, str]) -> bool:
+    """Whether the person has said which passphrase, or where it is."""
+    return "PULUMI_CONFIG_PASSPHRASE" in environment or bool(environment.get("PULUMI_CONFIG_PASSPHRASE_FILE"))
+
+
+def _environment(root: Path) -> Mapping[str, str]:
+    """Our own, with the project's passphrase where no other one is named."""
+    path = root / PASSPHRASE_FILE
+    if has_passphrase(os.environ) or not path.is_file():
+        return os.environ
+    return {**os.environ, "PULUMI_CONFIG_PASSPHRASE_FILE": str(path)}
 
 
 def _backend(root: Path) -> str:

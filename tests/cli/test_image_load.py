@@ -1,48 +1,56 @@
-"""Which machines images are copied to: from a stack's outputs, before anything is entered."""
+"""Which machines images are copied to: from a stack's state, before anything is entered."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from iacorch.cli.image_load import targets_of, words_of
+from iacorch.drift.fleet import Fleet, Host
+from iacorch.drift.model import Place
 from iacorch.errors import ConfigError, IacorchError
 from iacorch.infra.bootstrap.errors import HostUnreachable, KeyRefused, RemoteFailed
+from iacorch.infra.bootstrap.plan import ControlPlaneConfig, NodeConfig
+from iacorch.infra.bootstrap.ssh import SshTarget
 
-OUTPUTS: dict[str, Any] = {"nodes": {"a": {"address": "10.0.0.1"}, "b": {"address": "10.0.0.2"}}, "ssh_key": "KEY"}
+
+def host(name: str, address: str, *, node: bool = True) -> Host:
+    config: NodeConfig | ControlPlaneConfig = (
+        NodeConfig(name, server="https://10.0.0.9:6443", ca_cert="CA", join_token="t", owner="o")
+        if node
+        else ControlPlaneConfig("10.0.0.9:6443", join_token="t", owner="o")
+    )
+    target = SshTarget(address, user="admin", port=2222, private_key="KEY")
+    return Host(name, target, config, "bundle", Place("dev", name))
+
+
+FLEET = Fleet((host("cp", "10.0.0.9", node=False), host("a", "10.0.0.1"), host("b", "10.0.0.2")))
 
 
 @pytest.mark.parametrize(
     ("only", "hosts"),
     [
-        pytest.param([], {"a": "10.0.0.1", "b": "10.0.0.2"}, id="all of them"),
-        pytest.param(["b"], {"b": "10.0.0.2"}, id="the named one"),
+        pytest.param(
+            [], {"a": "admin@10.0.0.1:2222", "b": "admin@10.0.0.2:2222"}, id="all nodes, not the control plane"
+        ),
+        pytest.param(["b"], {"b": "admin@10.0.0.2:2222"}, id="the named one"),
     ],
 )
-def test_nodes_come_from_the_outputs(only: list[str], hosts: dict[str, str]) -> None:
-    targets = targets_of(OUTPUTS, only)
-    assert {name: target.host for name, target in targets.items()} == hosts
-    assert {target.private_key for target in targets.values()} == {"KEY"}
-
-
-def test_a_node_that_is_entered_as_somebody_else_elsewhere_says_so() -> None:
-    nodes = {"a": {"address": "10.0.0.1", "user": "admin", "port": 2222.0}, "b": OUTPUTS["nodes"]["b"]}
-    target = targets_of({**OUTPUTS, "nodes": nodes}, ["a"])["a"]
-    assert target.address == "admin@10.0.0.1:2222"
+def test_nodes_come_from_the_stacks_state(only: list[str], hosts: dict[str, str]) -> None:
+    targets = targets_of(FLEET, only)
+    assert {name: target.address for name, target in targets.items()} == hosts
 
 
 @pytest.mark.parametrize(
-    ("outputs", "only", "said"),
+    ("fleet", "only", "said"),
     [
-        pytest.param({}, [], "exports no `nodes`", id="a stack before its first up"),
-        pytest.param({**OUTPUTS, "ssh_key": None}, [], "exports no `nodes`", id="no key"),
-        pytest.param(OUTPUTS, ["c"], "no node c; there are a, b", id="unknown node"),
+        pytest.param(Fleet(), [], "has no nodes", id="a stack before its first up"),
+        pytest.param(FLEET, ["c"], "no node c; there are a, b", id="unknown node"),
+        pytest.param(FLEET, ["cp"], "no node cp", id="the control plane runs no containers"),
     ],
 )
-def test_what_will_not_do_is_said(outputs: dict[str, Any], only: list[str], said: str) -> None:
+def test_what_will_not_do_is_said(fleet: Fleet, only: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        targets_of(outputs, only)
+        targets_of(fleet, only)
 
 
 @pytest.mark.parametrize(

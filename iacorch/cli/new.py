@@ -1,0 +1,157 @@
+"""`iacorch new`: a project of one's own, with the settings that its program needs. What is there is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import click
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+import iacorch
+from iacorch.cli import project
+from iacorch.cli.command import Command
+from iacorch.cli.target import PASSPHRASE_FILE, has_passphrase, target_in
+from iacorch.errors import ConfigError
+from iacorch.infra.engine.builtin import admin
+from iacorch.kit.files import write_whole
+from iacorch.kit.ids import SystemIds
+from iacorch.kit.text import did_you_mean
+
+_IN_WHEEL: Final = Path(iacorch.__file__).parent / "_programs"
+_PASSPHRASE_BYTES: Final = 24
+_KEYS: Final = ("id_ed25519", "id_ecdsa", "id_rsa")
+_EXTRAS: Final = {"aws": "infra,aws", "hybrid": "infra,libcloud,aws", "qemu": "infra,qemu"}
+_FIRST: Final = {
+    "local": ("iacorch image node        # the machines' image, once",),
+    "aws": ("iacorch config set region eu-central-1",),
+    "hybrid": ("$EDITOR Pulumi.{stack}.yaml      # hosts and cloud, as its first lines say",),
+    "qemu": ("sudo iacorch image machine FOLDER, then iacorch config set image, kernel and initrd",),
+}
+
+
+@click.command(
+    cls=Command,
+    arguments={
+        "DIRECTORY": "the project's folder; made if it is not there",
+        "HOSTS": "machines that you own: [NAME=][USER@]ADDRESS[:PORT]; the first carries the control plane",
+    },
+    examples=(
+        "iacorch new shop 203.0.113.11 203.0.113.12 203.0.113.13",
+        "iacorch new shop cp=debian@10.0.0.1 debian@10.0.0.2:2222 --key ~/.ssh/fleet",
+        "iacorch new trial                       # containers on this host",
+        "iacorch new shop --program aws --stack prod",
+    ),
+)
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("hosts", nargs=-1)
+@click.option(
+    "--program",
+    default="",
+    metavar="NAME",
+    help="hosts, local, aws, hybrid or qemu; by default hosts where HOSTS are given, else local.",
+)
+@click.option("-s", "--stack", default="prod", metavar="NAME", show_default=True, help="Its first stack.")
+@click.option("--name", default="", help="The project's name; by default the folder's.")
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The private SSH key that opens the hosts; by default one of ~/.ssh.",
+)
+def new(directory: Path, hosts: tuple[str, ...], program: str, stack: str, name: str, key: Path | None) -> None:
+    """Begin a project: a program for your machines, its settings, and what to type next."""
+    program = program or ("hosts" if hosts else "local")
+    texts = programs()
+    if program not in texts:
+        raise ConfigError(f"there is no program {program!r}", where="--program", hint=did_you_mean(program, texts))
+    owned = project.hosts_of(hosts)
+    if owned and program not in ("hosts", "hybrid"):
+        raise ConfigError(
+            f"the program {program} has no hosts", where="HOSTS", hint="leave them out, or --program hosts"
+        )
+    if program == "hosts" and not owned:
+        raise ConfigError("no host is named", where="HOSTS", hint="iacorch new DIRECTORY [USER@]ADDRESS...")
+    private_key = _private_key(key) if owned else None
+    root = directory.resolve()
+    made = project.files(
+        project.checked_name(name or root.name),
+        stack=stack,
+        program=texts[program],
+        requirement=f"iacorch[{_EXTRAS.get(program, 'infra')}]~={iacorch.__version__}",
+        hosts=owned,
+    )
+    _write(root, made)
+    _passphrase(root)
+    target = replace(target_in(root), stack_option=stack)
+    asyncio.run(target.files().create_stack(target.ref()))
+    target.select(stack)
+    if private_key:
+        asyncio.run(admin.set_config(target.files(), target.ref(), "ssh_private_key", private_key, secret=True))
+    _say(directory, program, stack, key_missing=bool(owned) and not private_key)
+
+
+def programs() -> dict[str, str]:
+    """The programs that a project may begin with, name to text: those of `stacks/`, which a wheel carries too."""
+    folder = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(iacorch.__file__).parent.parent / "stacks"
+    return {path.stem: path.read_text() for path in sorted(folder.glob("[a-z]*.py"))}
+
+
+def _write(root: Path, made: Mapping[str, str]) -> None:
+    """Every file or none."""
+    there = sorted(name for name in made if (root / name).exists())
+    if there:
+        raise ConfigError(
+            f"{root} has {' and '.join(there)} already",
+            where="DIRECTORY",
+            hint="take another folder; in a project that is there, `iacorch stack init` makes another stack",
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    for name, text in made.items():
+        (root / name).write_text(text)
+
+
+def _passphrase(root: Path) -> None:
+    """A passphrase for the stack's secrets, where the person has not chosen one."""
+    if has_passphrase(os.environ):
+        return
+    if not (root / PASSPHRASE_FILE).exists():
+        write_whole(root / PASSPHRASE_FILE, f"{SystemIds().token(_PASSPHRASE_BYTES).hex()}\n".encode())
+
+
+def _private_key(given: Path | None) -> str | None:
+    """The key's text; None where there is none to be found. Raises ConfigError for one that cannot be used."""
+    folder = Path.home() / ".ssh"
+    path = given or next((folder / name for name in _KEYS if (folder / name).exists()), None)
+    if path is None:
+        return None
+    try:
+        text = path.read_text()
+        load_ssh_private_key(text.encode(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path} cannot be used: {error}",
+            where="--key",
+            hint="the key must be OpenSSH's, without a passphrase of its own (it is kept as a secret of the stack): "
+            "ssh-keygen -t ed25519 -N '' -f fleet, then ssh-copy-id -i fleet.pub to each host",
+        ) from error
+    return text
+
+
+def _say(directory: Path, program: str, stack: str, *, key_missing: bool) -> None:
+    steps = [f"cd {directory}"]
+    if key_missing:
+        steps += ["iacorch config set --secret ssh_private_key < PRIVATE_KEY_FILE"]
+    steps += [line.format(stack=stack) for line in _FIRST.get(program, ())]
+    steps += [
+        "iacorch preview           # what would happen",
+        "iacorch up                # machines, nodes, a cluster",
+        "iacorch kubeconfig        # for kubectl",
+    ]
+    click.echo(f"made a project in {directory}: __main__.py is the program, Pulumi.{stack}.yaml its settings")
+    if (directory / PASSPHRASE_FILE).exists():
+        click.echo(f"the secrets' passphrase is in {directory / PASSPHRASE_FILE}: keep a copy, git does not")
+    click.echo("\nNext:\n" + "\n".join(f"  {step}" for step in steps))
