@@ -139,7 +139,7 @@ class PlainProgress:
                 about = f"{label(urn)}: " if urn else ""
                 self.line(f"    {severity + ': ' if severity is not Severity.INFO else ''}{about}{message}")
             case contract.Progress(message=message, urn=urn) if urn:
-                self.line(f"    {label(urn)}: {message}")
+                self.line(f"    {_about(urn, message)}")
             case contract.Progress(message=message):
                 self.line(f"  {message} ...")
             case _:
@@ -197,7 +197,7 @@ class RichProgress(PlainProgress):
                 pass
             case contract.Progress(message=message, urn=urn) if urn:
                 if (spinner := self._running.get(urn)) is not None:
-                    spinner.update(text=f"{label(urn)}: {message}")
+                    spinner.update(text=_about(urn, message))
             case contract.Progress(message=message):
                 self._running[""] = Spinner("dots", message)
             case _:
@@ -225,6 +225,12 @@ def label(urn: str) -> str:
     if len(parts) < 4:
         return urn
     return f"{parts[2].rpartition('$')[2].rpartition(':')[2]} {parts[3]}"
+
+
+def _about(urn: str, message: str) -> str:
+    """The work on a resource; its name is said once, also where the work says it."""
+    name = urn.rpartition("::")[2]
+    return f"{label(urn)}: {message.removeprefix(f'{name}: ')}"
 
 
 def describe(event: ResourceDone, *, planned: bool = False) -> str:

@@ -27,7 +27,7 @@ def explain(world: World, focus: Focus | None = None) -> tuple[Finding, ...]:
         found = [
             f for f in found if f.rank is not Rank.REMARK or own in f.about or focus.kind in ("Deployment", "Node")
         ]
-    return tuple(sorted(found, key=lambda f: (f.rank, -len(f.about), f.about)))
+    return tuple(sorted(found, key=lambda f: (f.rank, -len(f.so), -len(f.about), f.about)))
 
 
 def related(world: World, focus: Focus) -> set[str]:

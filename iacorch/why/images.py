@@ -40,7 +40,7 @@ def cause(image: str, reason: str, message: str, known: Collection[str]) -> tupl
     registry = registry_of(image)
     # a registry that hides what is private says "denied" of what does not exist
     if _AWAY.search(message) and not _ABSENT.search(message):
-        return f"the image {image} is not on the node, and {registry} cannot be reached from there", (load,)
+        return f"the image {image} is not on the node, and {registry} cannot be reached from there{guess}", (load,)
     if _DENIED.search(message):
         return (
             f"{registry} gives out no image {image}: it does not exist there, or it is private{guess}",

@@ -17,6 +17,7 @@ In: a `World`. Out: findings. Called by `explain`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final
@@ -32,6 +33,7 @@ from iacorch.why.nodes import is_lost
 
 _IMAGE: Final = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 _STARTING: Final = ("", "ContainerCreating", "PodInitializing")
+_NO_COMMAND: Final = re.compile(r'exec: "([^"]+)": (?:executable file not found|stat|no such file)')
 _ENDS: Final = {
     126: "its command is there and cannot be executed",
     127: "its command is not there: see command and args, and what the image has",
@@ -91,7 +93,7 @@ def _finding(
 ) -> Finding:  # fmt: skip
     kind, name = world.owner_of(pod)
     group = f"{kind} {objects.join_key(objects.namespace(pod), name)}" if name else label(pod, "Pod")
-    told = tuple(words for words in evidence if words and words not in cause)
+    told = tuple(words for words in evidence if words and words.removeprefix("Error: ") not in cause)
     return Finding(rank, cause, (label(pod, "Pod"),), told, steps, group=group)
 
 
@@ -148,6 +150,11 @@ def _crashing(pod: Object, world: World, container: dict[str, Any], told: dict[s
             (Step(_logs(pod, name, previous=True)), Step(_edit(pod, world), "if the probe is wrong or too impatient"),
              *_undo(pod, world)),
         )  # fmt: skip
+    if how.get("reason") == "StartError":
+        return _finding(
+            pod, world, f"{what} cannot be started: {_start_error(how)}", (restarts,),
+            (Step(_edit(pod, world), "its command and args"), *_undo(pod, world)),
+        )  # fmt: skip
     return _finding(
         pod, world, f"{what} crashes: {_how(container, how)}",
         (restarts, *_last_lines(pod, world, name)),
@@ -161,7 +168,7 @@ def _how(container: dict[str, Any], how: dict[str, Any]) -> str:
         limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
         return f"it needs more memory than its limit{f' of {limit}' if limit else ''} (OOMKilled)"
     if reason == "StartError":
-        return f"it cannot be started: {how.get('message') or 'the runtime gives no reason'}"
+        return f"it cannot be started: {_start_error(how)}"
     if code is None:
         return "how it ended is not known"
     meaning = f", {_ENDS[code]}" if code in _ENDS else ""
@@ -169,6 +176,13 @@ def _how(container: dict[str, Any], how: dict[str, Any]) -> str:
         meaning = ", as if it were done: a container of a service must not end"
     said = f" ({how['message'].strip()})" if how.get("message") else ""
     return f"exit code {code}{meaning}{said}"
+
+
+def _start_error(how: dict[str, Any]) -> str:
+    """What the runtime said, without the names of all that it went through."""
+    message = str(how.get("message") or "the runtime gives no reason")
+    match = _NO_COMMAND.search(message)
+    return f"its image has no command {match[1]!r}" if match is not None else message
 
 
 def _held(pod: Object, world: World, container: str, reason: str, message: str) -> Finding:
@@ -242,7 +256,10 @@ def _logs(pod: Object, container: str, *, previous: bool = False) -> str:
 
 def _edit(pod: Object, world: World) -> str:
     kind, name = world.owner_of(pod)
-    return f"kubectl {in_namespace(pod)}edit {kind.lower() or 'pod'}/{name or objects.name(pod)}"
+    if kind:
+        return f"kubectl {in_namespace(pod)}edit {kind.lower()}/{name}"
+    # the containers of a pod without an owner cannot be changed: it is made anew
+    return f"kubectl {in_namespace(pod)}get pod {objects.name(pod)} -o yaml > pod.yaml"
 
 
 def _undo(pod: Object, world: World) -> tuple[Step, ...]:

@@ -80,7 +80,7 @@ def _insufficient(resource: str, pod: Object, world: World) -> tuple[str, list[S
     """What it asks for against what is free where the most is free."""
     asked = _requested(pod, resource)
     rooms = sorted(_rooms(resource, world), reverse=True)
-    lower = Step("kubectl set resources ... --requests=...", f"ask for less {resource}")
+    lower = Step(f"kubectl get pod {objects.name(pod)} -o yaml > pod.yaml", f"make it anew, asking for less {resource}")
     if kind_name := world.owner_of(pod)[0]:
         lower = Step(
             f"kubectl set resources {kind_name.lower()}/{world.owner_of(pod)[1]} --requests={resource}=AMOUNT",

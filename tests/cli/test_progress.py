@@ -24,6 +24,6 @@ def test_a_log_tells_of_phases_and_of_the_work_on_each_resource(capsys: pytest.C
         "up local",
         "  running the program ...",
         "  . create Node worker-1",
-        "    Node worker-1: worker-1: Install Docker",
+        "    Node worker-1: Install Docker",
         "  + Node worker-1  created 2.0 s",
     ]

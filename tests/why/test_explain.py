@@ -91,6 +91,9 @@ def warning(about: str, reason: str, message: str) -> Any:
             "lastTimestamp": EARLIER}  # fmt: skip
 
 
+NO_COMMAND = {
+    "exitCode": 127, "reason": "StartError", "message": 'runc: exec: "srv": executable file not found in $PATH'
+}  # fmt: skip
 CRASHED = {"exitCode": 1, "reason": "Error", "finishedAt": EARLIER}
 PULL = 'failed to pull image "shop:1": '
 
@@ -213,6 +216,12 @@ CASES = [
         ["container app is restarted over and over, since its liveness probe fails"],
         ["kubectl logs web-1 --previous", "kubectl edit deployment/web"],
         id="a liveness probe that kills",
+    ),
+    pytest.param(
+        one(pods=(pod("solo", owner="", state=waiting("CrashLoopBackOff"), last=NO_COMMAND),)),
+        ["container app cannot be started: its image has no command 'srv'"],
+        ["kubectl get pod solo -o yaml > pod.yaml"],
+        id="a command that is not there, in a pod without an owner",
     ),
     pytest.param(
         one(pods=(pod(),), events=(warning("web-1", "Unhealthy", "Readiness probe failed: 503"),)),
