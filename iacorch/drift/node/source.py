@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import tarfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -77,6 +77,7 @@ class Hosts:
     def __init__(self, clock: Clock, *, cache: Path | None = None) -> None:
         self._clock, self._cache = clock, cache
         self._counted: dict[str, int] = {}
+        self._counting = asyncio.Lock()  # one bundle is built once, however many hosts have it
         self._kept: AsyncExitStack | None = None
         self._open: dict[SshTarget, SshSession] = {}
 
@@ -133,11 +134,15 @@ class Hosts:
             return Looked(host, error=f"its answer cannot be read: {error}")
 
     async def _files_of_bundle(self, plan: Plan, id_: str) -> int:
-        """How many files the installed bundle has; 0 where its archive is not kept here."""
-        if id_ not in self._counted:
-            archive = (self._cache or bundle.cache_directory()) / f"{plan.bundle}-{id_}.tar.gz"
-            self._counted[id_] = await asyncio.to_thread(_members, archive)
-        return self._counted[id_]
+        """How many files the installed bundle has; 0 where its archive is not kept here and this is another build."""
+        async with self._counting:
+            if id_ not in self._counted:
+                archive = (self._cache or bundle.cache_directory()) / f"{plan.bundle}-{id_}.tar.gz"
+                if not archive.exists():
+                    with suppress(BootstrapError):  # then nobody knows
+                        await self._build(plan)
+                self._counted[id_] = await asyncio.to_thread(_members, archive)
+            return self._counted[id_]
 
     async def _config_was_ours(self, session: SshSession, found: Facts) -> bool:
         """Whether Docker's settings were written by bootstrap: theirs, changed since, are not somebody else's own."""
@@ -177,10 +182,11 @@ class Hosts:
         """The bundle that is installed, if this build makes the same one; another would be an upgrade, not a repair."""
         if one.plan is None:
             return None
-        built = await bundle.build(
-            one.plan.bundle, python=one.plan.python.version, arch=one.plan.arch, cache=self._cache
-        )
+        built = await self._build(one.plan)
         return built if built.id == one.host.bundle else None
+
+    async def _build(self, plan: Plan) -> bundle.Bundle:
+        return await bundle.build(plan.bundle, python=plan.python.version, arch=plan.arch, cache=self._cache)
 
     async def correct(
         self, decisions: Sequence[Decision], looked: Mapping[str, Looked], say: Callable[[str], None]

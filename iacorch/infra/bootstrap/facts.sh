@@ -72,10 +72,11 @@ has nft && say nft 1
   ! has apparmor_parser && say lacks_apparmor_parser 1
 
 for unit in iacorchd iacorch-agent; do
-  file=/etc/systemd/system/$unit.service
+  file=/etc/systemd/system/$unit.service owner=/etc/iacorch/$unit.owner
+  # Who put it there is known also when somebody took the rest away.
+  [ -e "$owner" ] && say owner "$unit $(cat "$owner" 2>/dev/null)"
   [ -e "$file" ] || continue
   say unit "$unit $(systemctl is-active "$unit" 2>/dev/null)"
-  say owner "$unit $(cat "/etc/iacorch/$unit.owner" 2>/dev/null)"
   say bundle "$unit $(sed -n 's|^ExecStart=.*/opt/iacorch/\([^/]*\)/.*|\1|p' "$file")"
 done
 

@@ -231,8 +231,8 @@ def _space_refusals(facts: Facts, needed: int, *, installed: str) -> Iterator[Re
 
 
 def _port_refusals(facts: Facts, wanted: Mapping[tuple[Protocol, int], str], *, holder: str) -> Iterator[Refusal]:
-    if holder in facts.installation.units:
-        return  # ours, running or not: what an agent made in the kernel holds its port when the agent has stopped
+    if holder in facts.installation.units or holder in facts.installation.owners:
+        return  # ours, running or not: what an agent made in the kernel holds its port when the agent is gone
     for (protocol, number), purpose in wanted.items():
         if (protocol, number) in facts.ports:
             yield Refusal(

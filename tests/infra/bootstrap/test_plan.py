@@ -9,6 +9,7 @@ import pytest
 
 from iacorch.infra.bootstrap.facts import Facts, Installation, Python
 from iacorch.infra.bootstrap.plan import (
+    AGENT_UNIT,
     ControlPlaneConfig,
     NodeConfig,
     Plan,
@@ -150,6 +151,14 @@ def test_the_control_plane_advertises_and_names_itself() -> None:
     assert arguments[arguments.index("--listen") + 1] == "0.0.0.0:7443"
     assert arguments[arguments.index("--advertise") + 1] == "10.0.0.1:6443"
     assert [b for a, b in pairwise(arguments) if a == "--tls-san"] == ["localhost", "127.0.0.1"]
+
+
+def test_a_machine_whose_agent_somebody_took_away_is_still_ours() -> None:
+    """Its tunnel is in the kernel yet, and holds the port."""
+    held = replace(
+        MACHINE, ports=frozenset({("udp", 8472)}), installation=Installation(owners={AGENT_UNIT: NODE.owner})
+    )
+    assert isinstance(plan_node(held, NODE, host="10.0.0.1"), Plan)
 
 
 def test_the_control_plane_refuses_a_port_that_others_hold() -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.infra.machines.contract import (
     CapacityType,
@@ -34,6 +35,7 @@ from iacorch.infra.machines.errors import (
     Unknown,
 )
 from iacorch.infra.machines.retries import wait_gone, wait_running
+from iacorch.infra.provider.ssh_key import key_pair
 from iacorch.kit import limits
 from tests.infra.machines.worlds import World
 
@@ -117,10 +119,15 @@ async def test_what_was_made_is_found_at_once_although_the_cloud_lists_late(
     assert (await driver.read(made.id)).id == made.id
 
 
-async def test_a_token_makes_a_new_machine_after_the_old_one_is_deleted(world: World, driver: MachineDriver) -> None:
+@pytest.mark.parametrize("key", ["the same key", "another key"])
+async def test_a_token_makes_a_new_machine_after_the_old_one_is_deleted(
+    world: World, driver: MachineDriver, key: str
+) -> None:
     spec = world.named()
     first = await driver.create(spec)
     await gone(world, driver, first.id)
+    if key == "another key":  # whoever makes a machine anew draws another one
+        spec = replace(spec, ssh_public_key=key_pair(Ed25519PrivateKey.generate(), "another")["publicKey"])
     second = await driver.create(spec)
     if driver.capabilities.creates:
         assert first.id != second.id

@@ -111,7 +111,13 @@ class AwsDriver:
         )
         for generation in range(limits.CREATE_GENERATIONS):
             request = run_request(filled, options, image, generation=generation, key_name=key_name, groups=groups)
-            made = await self._run(filled, request)
+            try:
+                made = await self._run(filled, request)
+            except MachineExists:
+                # The token made a machine with another key, say. When that one has ended it is in nobody's way.
+                if await self._alive(spec) is not None or len(await self._by_token(spec)) <= generation:
+                    raise
+                continue
             if made["State"]["Name"] not in ENDING:
                 return self._machine(made)
         raise InvalidSpec("owner", f"{limits.CREATE_GENERATIONS} machines were made under this token and deleted")
@@ -249,13 +255,16 @@ class AwsDriver:
 
     async def _alive(self, spec: MachineSpec) -> Mapping[str, Any] | None:
         """The machine that this token made, if it lives. Two of them cannot be: the client token is the same."""
-        owner = spec.owner
-        found = await self._instances({f"tag:{TAG_CLUSTER}": owner.cluster, f"tag:{TAG_TOKEN}": owner.token})
-        alive = [instance for instance in found if instance["State"]["Name"] not in ENDING]
+        alive = [instance for instance in await self._by_token(spec) if instance["State"]["Name"] not in ENDING]
         if alive and alive[0]["InstanceType"] != spec.instance_type:
             id = alive[0]["InstanceId"]
             raise MachineExists(spec.name, id, f"this token made {id}, which is a {alive[0]['InstanceType']}")
         return alive[0] if alive else None
+
+    async def _by_token(self, spec: MachineSpec) -> list[dict[str, Any]]:
+        """Those that ended too, for as long as EC2 remembers them."""
+        owner = spec.owner
+        return await self._instances({f"tag:{TAG_CLUSTER}": owner.cluster, f"tag:{TAG_TOKEN}": owner.token})
 
     async def _refuse_duplicate(self, spec: MachineSpec) -> None:
         found = await self._instances({f"tag:{TAG_CLUSTER}": spec.owner.cluster, "tag:Name": spec.name})

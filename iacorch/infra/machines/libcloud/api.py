@@ -26,6 +26,7 @@ from iacorch.infra.machines.errors import (
     CloudUnavailable,
     InsufficientCapacity,
     InvalidSpec,
+    MachineExists,
     MachineNotFound,
     MissingCredentials,
     NotPermitted,
@@ -111,6 +112,8 @@ def meaning(provider: str, operation: str, error: Exception, *, about: str) -> M
         return InsufficientCapacity(zone="", instance_type=about)
     if code == 403:
         return NotPermitted(operation, said)
+    if "idempotentparam" in lowered:
+        return MachineExists(about, "", f"another machine was asked for under the same token: {said}")
     if "amiid" in lowered or "image" in operation:
         return UnknownImage(about, field="image")
     if code == 404 or "instanceid.notfound" in lowered:

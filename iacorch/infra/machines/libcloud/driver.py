@@ -163,6 +163,11 @@ class LibcloudDriver:
                 await self._clock.sleep(backoff.pause_seconds(attempt, 0.5))
                 if (found := await self._existing(spec)) is not None:
                     return found  # it was made, and only the answer was lost
+            except MachineExists:
+                # The token made a machine with another key, say. When that one is gone it is in nobody's way.
+                if await self._existing(spec) is not None:
+                    raise
+                return None
             except InsufficientCapacity as error:
                 raise InsufficientCapacity(
                     zone=spec.zone, instance_type=spec.instance_type, capacity_type=spec.capacity_type.value
