@@ -14,6 +14,7 @@ from iacorch.drift.decide import Decision, Outcome
 from iacorch.drift.model import Field, Layer, Verdict
 from iacorch.drift.report import Report
 from iacorch.kit import limits
+from iacorch.kit.clock import rfc3339
 from iacorch.kit.text import listed, plural, shortened
 
 _SIGNS: Final = {Verdict.DRIFTED: "~", Verdict.MISSING: "-", Verdict.UNEXPECTED: "+", Verdict.UNKNOWN: "?"}
@@ -90,6 +91,8 @@ def _done_about_it(report: Report, decision: Decision) -> str:
     done = report.corrected.get(decision.seen.id)
     if done is not None:
         return f"not corrected: {done.error}" if done.error else "corrected"
+    if decision.seen.verdict is Verdict.UNKNOWN:
+        return ""  # never acted on; its reason is shown
     match decision.outcome:
         case Outcome.CORRECT:
             return "would be corrected now" if not report.corrected else "to be corrected"
@@ -122,7 +125,9 @@ def _next(report: Report) -> Iterator[str]:
         yield f"next: iacorch drift approve {ids} && iacorch drift --correct"
         yield f"      {plural(len(waiting), 'waits', 'wait')} for a person's approval: read what is said above first"
     if held:
-        yield f"{len(held)} held or waiting, for the reasons above"
+        due = min((d.again for d in held if d.again is not None), default=None)
+        when = f"; `iacorch drift --correct` can go on at {rfc3339(due)}" if due is not None else ""
+        yield f"{len(held)} held or waiting, for the reasons above{when}"
     if tried and len(left) < report.found:
         yield "next: iacorch drift                    looks again whether it holds"
     if report.errors or report.counts[Verdict.UNKNOWN]:

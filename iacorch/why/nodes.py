@@ -146,7 +146,12 @@ def _drift(name: str, world: World) -> tuple[str, ...]:
     for report in world.reports:
         for entry in objects.status(report).get("findings") or ():
             is_its = entry.get("node") == name or (entry.get("layer") == "machine" and entry.get("name") == name)
-            if is_its and entry.get("verdict") != "unknown" and entry.get("layer") != "workload":
+            if (
+                is_its
+                and entry.get("verdict") != "unknown"
+                and entry.get("decision") != "corrected"
+                and entry.get("layer") != "workload"
+            ):
                 paths = ", ".join(str(f.get("path")) for f in entry.get("fields") or ())
                 kind = str(entry.get("kind")).rpartition("$")[2].rpartition(":")[2]
                 words = f"drift: {kind} {entry.get('name')} is {entry.get('verdict')}"
