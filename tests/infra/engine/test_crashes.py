@@ -126,6 +126,25 @@ async def test_other_pending_operations_are_settled_by_reading(
         assert world.resource("a")["outputs"]["address"] == "10.9.9.9"
 
 
+@pytest.mark.parametrize("made", [False, True], ids=["before it was made", "after it was made"])
+async def test_a_replacement_that_was_cut_off_is_not_taken_for_what_it_replaces(world: World, made: bool) -> None:
+    world.program('Thing("a", key="1")\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    await engine.up(world.ref, world.options())
+    document: dict[str, Any] = orjson.loads(world.state_file.read_bytes())
+    wanted = {**world.resource("a"), "id": "", "outputs": {}, "inputs": {"key": "2"}}
+    document["checkpoint"]["latest"]["pending_operations"] = [{"resource": wanted, "type": "creating"}]
+    world.state_file.write_bytes(orjson.dumps(document))
+    old = world.things / "a-1.json"
+    if made:
+        (world.things / "a-2.json").write_text(old.read_text().replace('"key": "1"', '"key": "2"'))
+    world.program('Thing("a", key="2")\n')
+    await engine.up(world.ref, world.options())
+    assert world.there() == ["a-2"]
+    assert [r["id"] for r in world.latest()["resources"] if r["type"] == "loop:index:Thing"] == ["a-2"]
+
+
 async def test_ctrl_c_ends_with_130_and_a_whole_state(world: World) -> None:
     world.program('a = Thing("a", gate=True)\nThing("b", value=a.address)\n')
     await world.builtin().create_stack(world.ref)

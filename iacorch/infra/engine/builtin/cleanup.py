@@ -81,13 +81,17 @@ async def _find(deployment: Deployment, wanted: Resource) -> bool:
         raise  # a provider that does not answer has not said that nothing is there
     except ResourceFailed as error:
         found, why = Read("", {}, {}), f": {error.message}"
+    before = recorder.find_old(wanted.urn)
+    if before is not None and found.id == before.id and not before.pending_replacement:
+        # Both have the URN by which it looked: what it found is the one that was to be replaced, and is in use.
+        found, why = Read("", {}, {}), f": it finds {before.id}, which was to be replaced"
     if not found.id:
         message = f"its creation was interrupted, and the provider does not find it by its name{why}"
         deployment.execution.listen(Diagnostic(Severity.WARNING, f"{message}; it is asked to create it again",
                                                wanted.urn))  # fmt: skip
         return False
     made = replace(wanted, id=found.id, outputs=found.outputs, created="", modified="", init_errors=errors)
-    if (before := recorder.find_old(wanted.urn)) is not None:
+    if before is not None:
         recorder.change_old(before, None if before.pending_replacement else replace(before, delete=True))
     recorder.adopt(made)
     _say(deployment, wanted, "its creation was interrupted; it is there, and was taken into the state")
