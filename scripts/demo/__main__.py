@@ -25,7 +25,7 @@ NEXT = """
 Look at next:
   kubectl get pods -o wide        where everything ended up        (. scripts/environment gives your shell kubectl)
   kubectl get events              what the cluster said of it
-  iacorch why                     what does not work, and what to type; now: nothing
+  iacorch why                     what does not work, for which cause, and what to type
   iacorch drift                   what differs from what is wanted
   make demo ONLY=3                one step again
   make bench                      the measured times beside the goals
