@@ -59,9 +59,12 @@ async def project(folder: Path, kubeconfig: str) -> None:
     access = {"server": "https://h:1", "caCert": "CA", "joinToken": "t", "kubeconfig": kubeconfig}
     server = {**connection("10.0.0.1"), "port": 6443, "advertise": "10.0.0.1:6443", "endpoint": "10.0.0.1:6443"}
     resources = [
-        resource("ControlPlane", "server", server, {"kubeconfig": kubeconfig, "joinToken": "t"}),
+        resource("ControlPlane", "server", server, {"kubeconfig": kubeconfig, "joinToken": "t", "bundle": "b"}),
         resource(
-            "Node", "n1", {**connection("10.0.0.2"), **access, "nodeName": "n1"}, {"hostKeys": "10.0.0.2 ssh-x A"}
+            "Node",
+            "n1",
+            {**connection("10.0.0.2"), **access, "nodeName": "n1"},
+            {"hostKeys": "10.0.0.2 ssh-x A", "bundle": "b"},
         ),
     ]
     state["checkpoint"]["latest"] = {"manifest": {}, "resources": resources}
