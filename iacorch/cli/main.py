@@ -19,28 +19,29 @@ from iacorch.cli.command import SETTINGS, Group
 from iacorch.cli.usage import explain
 from iacorch.errors import IacorchError
 
-#: Command name -> (module:attribute, what it does in one line). The line is here so that help imports nothing.
+_COMMANDS: Final = "iacorch.cli.commands"
+#: Command name -> (module of `commands`:attribute, what it does in one line). So help imports nothing.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "new": ("iacorch.cli.new:new", "Begin a project: a program for your machines."),
-    "up": ("iacorch.cli.deploy:up", "Make the machines what the program says."),
-    "preview": ("iacorch.cli.deploy:preview", "Show what `up` would change."),
-    "refresh": ("iacorch.cli.deploy:refresh", "Read what is really there into the state."),
-    "destroy": ("iacorch.cli.deploy:destroy", "Delete everything that the stack made."),
-    "plan": ("iacorch.cli.plan:plan", "Show, and save, all that `apply` would do on every layer."),
-    "apply": ("iacorch.cli.plan:apply", "Carry out a saved plan, if nothing has moved since."),
-    "drift": ("iacorch.cli.drift:drift", "Find what differs from what is wanted; set it right."),
-    "why": ("iacorch.cli.why:why", "Say why something does not work, and what to do next."),
-    "kubeconfig": ("iacorch.cli.kubeconfig:kubeconfig", "Write the administrator's kubeconfig for kubectl."),
-    "stack": ("iacorch.cli.stack:stack", "Stacks and their outputs, history and state."),
-    "config": ("iacorch.cli.config:config", "Settings of a stack."),
-    "upgrade": ("iacorch.cli.upgrade:upgrade", "Put this build of iacorch on every machine."),
-    "certs": ("iacorch.cli.certs:certs", "List, rotate and withdraw certificates."),
-    "bundle": ("iacorch.cli.bundle:bundle", "Write or load the file for a site without a network."),
-    "inventory": ("iacorch.cli.inventory:inventory", "Machines as an Ansible inventory, for your own playbooks."),
-    "image": ("iacorch.cli.image:image", "Build images without a registry; load them onto nodes."),
-    "provisioner": ("iacorch.cli.provision:provisioner", "Make, mend and remove the machines of node pools."),
-    "reap": ("iacorch.cli.provision:reap", "List or remove machines whose claims are gone."),
-    "completion": ("iacorch.cli.completion:completion", "Completion of commands, options and stacks for your shell."),
+    "new": ("new:new", "Begin a project: a program for your machines."),
+    "up": ("deploy:up", "Make the machines what the program says."),
+    "preview": ("deploy:preview", "Show what `up` would change."),
+    "refresh": ("deploy:refresh", "Read what is really there into the state."),
+    "destroy": ("deploy:destroy", "Delete everything that the stack made."),
+    "plan": ("plan:plan", "Show, and save, all that `apply` would do on every layer."),
+    "apply": ("plan:apply", "Carry out a saved plan, if nothing has moved since."),
+    "drift": ("drift:drift", "Find what differs from what is wanted; set it right."),
+    "why": ("why:why", "Say why something does not work, and what to do next."),
+    "kubeconfig": ("kubeconfig:kubeconfig", "Write the administrator's kubeconfig for kubectl."),
+    "stack": ("stack:stack", "Stacks and their outputs, history and state."),
+    "config": ("config:config", "Settings of a stack."),
+    "upgrade": ("upgrade:upgrade", "Put this build of iacorch on every machine."),
+    "certs": ("certs:certs", "List, rotate and withdraw certificates."),
+    "bundle": ("bundle:bundle", "Write or load the file for a site without a network."),
+    "inventory": ("inventory:inventory", "Machines as an Ansible inventory, for your own playbooks."),
+    "image": ("image:image", "Build images without a registry; load them onto nodes."),
+    "provisioner": ("provision:provisioner", "Make, mend and remove the machines of node pools."),
+    "reap": ("provision:reap", "List or remove machines whose claims are gone."),
+    "completion": ("completion:completion", "Completion of commands, options and stacks for your shell."),
 }
 
 
@@ -54,7 +55,7 @@ class Lazy(Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        command = getattr(importlib.import_module(f"{_COMMANDS}.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from iacorch.agent import join
-from iacorch.cli.certs import certs, lines
+from iacorch.cli.commands.certs import certs, lines
 from iacorch.client.config import read_kubeconfig
 from iacorch.errors import Conflict
 from iacorch.kit.clock import SystemClock

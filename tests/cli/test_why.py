@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iacorch.api.catalogue import NODE, POD
-from iacorch.cli.why import focus_of, why
+from iacorch.cli.commands.why import focus_of, why
 from iacorch.client.config import read_kubeconfig
 from iacorch.client.http import HttpClient
 from iacorch.errors import ConfigError, Unavailable

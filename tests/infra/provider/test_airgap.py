@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from iacorch.cli.bundle import bundle as bundle_command
+from iacorch.cli.commands.bundle import bundle as bundle_command
 from iacorch.infra.bootstrap import offline
 from iacorch.infra.provider.control_plane import ControlPlanes
 from iacorch.infra.provider.machine import Machines

@@ -1,4 +1,4 @@
-"""The inventory plugin `iacorch.nodes.nodes`: runs in Ansible's process, thin over `iacorch.cli.inventory.load`.
+"""The inventory plugin `iacorch.nodes.nodes`: in Ansible's process, thin over `cli.commands.inventory`.
 
 In: a YAML file of a user. Out: hosts with their variables; keys and pinned host keys lie in a private folder for as
 long as Ansible runs.
@@ -69,7 +69,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         try:
-            from iacorch.cli.inventory import load
+            from iacorch.cli.commands.inventory import load
             from iacorch.cli.target import target_in
             from iacorch.errors import IacorchError
         except ImportError as error:

@@ -13,8 +13,8 @@ import click
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 import iacorch
-from iacorch.cli import project
 from iacorch.cli.command import Command
+from iacorch.cli.commands import project
 from iacorch.cli.target import PASSPHRASE_FILE, has_passphrase, target_in
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin import admin

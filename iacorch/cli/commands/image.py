@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from iacorch.cli.command import Group
-from iacorch.cli.image_load import Loading, load
+from iacorch.cli.commands.image_load import Loading, load
 from iacorch.cli.target import Target, with_target
 from iacorch.drift.fleet import fleet_of
 from iacorch.infra.machines.images import build as builder
