@@ -2,7 +2,7 @@
 rent an instance, which is a machine, which becomes a node. It is killed on the way. `iacorch reap` finds a stray. The
 CA is changed, of which the machine hears through the provisioner.
 
-The stages build on each other, so they are one test (about 80 s on a quiet machine).
+The stages build on each other, so they are one test of a few minutes.
 """
 
 from __future__ import annotations
