@@ -60,6 +60,8 @@ class Facts:
     addresses: tuple[str, ...] = ()
     routes: tuple[tuple[str, IPv4Network], ...] = ()
     """Networks that the machine reaches, each with its link: neither by the default route nor of the agent's making."""
+    pod_network: bool = False
+    """Whether the agent's own links are there, with their addresses and their port; they stay when the agent goes."""
     missing_modules: tuple[str, ...] = ()
     """Parts that pods need and that this kernel does not have."""
     docker_version: str = ""
@@ -125,6 +127,7 @@ def parse(text: str, *, asked_between: tuple[float, float] = (0.0, 0.0)) -> Fact
         ports=frozenset(_port(value) for value in every("port")),
         addresses=tuple(every("address")),
         routes=tuple(_route(value) for value in every("route")),
+        pod_network="pod_network" in one,
         missing_modules=tuple(every("missing")),
         docker_version=one.get("docker", ""),
         docker_config=_docker_config(one.get("docker_config", "")),

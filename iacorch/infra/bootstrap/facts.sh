@@ -38,6 +38,7 @@ for table in tcp tcp6 udp udp6; do
   done <"/proc/net/$table"
 done | sort -u
 
+if [ -e /sys/class/net/iac0 ]; then say pod_network 1; fi
 for address in $(hostname -I 2>/dev/null); do say address "$address"; done
 # Link, network and mask in hexadecimal; neither the default route nor what the agent made.
 while read -r link network _ _ _ _ _ mask _; do

@@ -109,7 +109,10 @@ def plan_node(facts: Facts, config: NodeConfig, *, host: str) -> Plan | tuple[Re
         *_machine_refusals(facts),
         *_kernel_refusals(facts),
         *_space_refusals(facts, limits.NODE_FREE_BYTES, installed=AGENT_UNIT),
-        *_port_refusals(facts, {("udp", VXLAN_PORT): "the pod network"}, holder=AGENT_UNIT),
+        # What an agent made in the kernel stays when somebody takes the agent away.
+        *_port_refusals(
+            facts, {} if facts.pod_network else {("udp", VXLAN_PORT): "the pod network"}, holder=AGENT_UNIT
+        ),
         *_range_refusals(facts),
         *_owner_refusals(facts, AGENT_UNIT, config.owner),
     )
@@ -246,9 +249,9 @@ def _range_refusals(facts: Facts) -> Iterator[Refusal]:
     """A larger network around ours is no harm: the smaller one wins, and only what lies in it cannot be reached."""
     for purpose, ours in _RANGES.items():
         inside = [f"{network} at {link}" for link, network in facts.routes if network.subnet_of(ours)]
-        inside += [text for text in facts.addresses if (ip := ip_address(text)).version == 4 and ip in ours]
-        # A node that is made one again has addresses of ours on the agent's own links.
-        if inside and AGENT_UNIT not in facts.installation.units:
+        if not facts.pod_network:
+            inside += [text for text in facts.addresses if (ip := ip_address(text)).version == 4 and ip in ours]
+        if inside:
             yield Refusal(
                 "range-overlaps",
                 f"the machine uses {', '.join(inside)}, which lies in {ours}, the {purpose}",

@@ -30,6 +30,7 @@ port=udp 20F8
 address=10.0.0.5
 route=eth0 0000000A 00FFFFFF
 route=docker0 000011AC 0000FFFF
+pod_network=1
 missing=vxlan
 docker=20.10.24+dfsg1
 docker_config=foreign
@@ -55,6 +56,7 @@ def test_an_answer_is_read_field_by_field() -> None:
     assert facts.routes == (("eth0", IPv4Network("10.0.0.0/24")), ("docker0", IPv4Network("172.17.0.0/16")))
     assert (facts.has_nft, facts.systemd, facts.missing_modules) == (True, True, ("vxlan",))
     assert facts.lacks_apparmor_parser
+    assert facts.pod_network
     assert facts.installation.active("iacorch-agent")
     assert facts.installation.owners == {"iacorch-agent": "abc"}
     assert facts.installation.bundles == {"iacorch-agent": "0123456789abcdef"}

@@ -88,6 +88,14 @@ def test_a_machine_that_cannot_become_a_node_is_refused_by_name(changed: dict[st
             {"installation": replace(OURS, units={"iacorch-agent": "failed"}), "ports": frozenset({("udp", 8472)})},
             id="what a stopped agent left holds the port",
         ),
+        pytest.param(
+            {
+                "pod_network": True,
+                "addresses": ("10.0.0.5", "10.244.1.1", "10.96.0.10"),
+                "ports": frozenset({("udp", 8472)}),
+            },
+            id="somebody took the agent away, and its network is there",
+        ),
         pytest.param({"installation": OURS, "free_bytes": {"/opt": 0}}, id="installed already"),
         pytest.param({"os_id": "linuxmint", "os_like": ("ubuntu", "debian")}, id="a relative of Debian"),
     ],
@@ -176,5 +184,5 @@ def test_secrets_do_not_print() -> None:
 def test_networks_beside_and_around_ours_are_no_harm() -> None:
     around = (("tun0", IPv4Network("10.0.0.0/8")), ("eth0", IPv4Network("10.245.0.0/16")))
     assert node(replace(MACHINE, routes=around)) == node(MACHINE)
-    ours = replace(MACHINE, installation=OURS, addresses=("10.0.0.5", "10.244.1.1"))
+    ours = replace(MACHINE, pod_network=True, addresses=("10.0.0.5", "10.244.1.1"))
     assert node(ours) == node(replace(MACHINE, installation=OURS)), "a node has addresses of its pods' network"
