@@ -23,7 +23,9 @@ from iacorch.drift.model import HIDDEN, shown
 from iacorch.kit import limits
 from iacorch.kit.text import shortened
 
-_VALUE: Final = re.compile(r"^(?P<head>\s*(?:- )*[\"']?(?P<name>[\w./-]+)[\"']?\s*[:=]\s*)(?P<value>\S.*)$")
+_VALUE: Final = re.compile(
+    r"^(?P<head>(?P<before>\s*(?:- )*)[\"']?(?P<name>[\w./-]+)[\"']?\s*(?::(?!\S)|[:=](?=\S)|=)\s*)(?P<value>.*)$"
+)
 _SECRET_KIND: Final = re.compile(r"[\"']?\bkind[\"']?\s*:\s*[\"']?Secret\b")
 _HOLDERS: Final = ("data", "stringData")
 
@@ -139,33 +141,55 @@ def _jsonable(value: Any) -> Any:
 
 
 def _masked(text: Sequence[str]) -> list[str]:
-    """Lines without what a Secret holds and without values that are named like secrets."""
-    holds_secrets = bool(_SECRET_KIND.search("\n".join(text)))
-    found: list[str] = []
-    holder = child = -1  # indentation of what holds a Secret's values, and of their names
-    named = False
-    for line in text:
+    """Lines without what a Secret holds and without values named like secrets, however many lines they take."""
+    mask = _Mask(holds_secrets=bool(_SECRET_KIND.search("\n".join(text))))
+    return [mask.line(line) for line in text]
+
+
+@dataclass(slots=True)
+class _Mask:
+    """Reads a document from its first line to its last. Columns are -1 where nothing is being hidden."""
+
+    holds_secrets: bool
+    holder: int = -1
+    """Where the name stands under which a Secret holds its values."""
+    child: int = -1
+    """Where the names of these values stand."""
+    secret: int = -1
+    """Where a secret's name stands whose value may go on below it."""
+    named: bool = False
+    """An environment: the name was on the line before, and its value follows."""
+
+    def line(self, line: str) -> str:
         indent = len(line) - len(line.lstrip())
-        if holder >= 0 and line.strip() and indent <= holder:
-            holder = child = -1
+        if line.strip():
+            self._leave(line, indent)
         match = _VALUE.match(line)
-        if holder >= 0:
-            child = indent if child < 0 else child
-            known = match["head"] if match is not None and indent == child else line[:indent]
-            found.append(f"{known}{HIDDEN}")
-            continue
-        if match is not None:
-            # an environment: the name on one line, its value on the next
-            is_value = match["name"] == "value" and named
-            named = match["name"] == "name" and is_secret(match["value"].strip("\"'"))
-            if is_value or (match["name"] != "name" and is_secret(match["name"])):
-                found.append(f"{match['head']}{HIDDEN}")
-                continue
-        name, colon, rest = line.strip().partition(":")
-        if holds_secrets and colon and rest.strip() in ("", "{") and name.strip("\"'") in _HOLDERS:
-            holder = indent
-        found.append(line)
-    return found
+        if self.holder >= 0:
+            self.child = indent if self.child < 0 else self.child
+            return f"{match['head'] if match is not None and indent == self.child else line[:indent]}{HIDDEN}"
+        if self.secret >= 0:
+            return f"{line[:indent]}{HIDDEN}" if line.strip() else line
+        if match is None:
+            return line
+        name, value = match["name"], match["value"]
+        is_value = name == "value" and self.named
+        self.named = name == "name" and is_secret(value.strip("\"'"))
+        if is_value or (name != "name" and is_secret(name)):
+            self.secret = len(match["before"])
+            return f"{match['head']}{HIDDEN}" if value.strip() else line
+        if self.holds_secrets and name in _HOLDERS and value.strip() in ("", "{"):
+            self.holder = indent
+        return line
+
+    def _leave(self, line: str, indent: int) -> None:
+        """What stands no deeper than a name is not its value; a list may stand as deep as the name of it."""
+        if self.holder >= 0 and indent <= self.holder:
+            self.holder = self.child = -1
+        if self.secret >= 0 and (
+            indent < self.secret or (indent == self.secret and not line[indent:].startswith("- "))
+        ):
+            self.secret = -1
 
 
 def _masked_value(value: Any, *, hidden: bool = False) -> Any:

@@ -17,10 +17,11 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, durably: bool = T
     Not `durably`, it is whole after the death of a process but perhaps not after that of the machine, and costs no wait
     for the disk: for what is written often, and read by somebody who asks elsewhere when it is not there.
     """
-    temporary = path.with_suffix(".new")
+    temporary = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        os.fchmod(descriptor, mode)  # also where an earlier one was left
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             if durably:

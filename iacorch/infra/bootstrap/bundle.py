@@ -40,7 +40,7 @@ _ENTRY: Final[dict[BundleKind, tuple[str, str]]] = {
     "agent": ("iacorch-agent", "iacorch.daemons.agent"),
     "control-plane": ("iacorchd", "iacorch.daemons.controlplane"),
 }
-_LEFT_OUT: Final = frozenset({"infra", "stack", "cli", "sim", "drift", "provision", "rollout", "__pycache__"})
+_LEFT_OUT: Final = frozenset({"infra", "stack", "cli", "sim", "drift", "provision", "rollout", "why", "__pycache__"})
 """Rooms that no daemon imports."""
 _LAUNCHER: Final = """\
 import os, sys
