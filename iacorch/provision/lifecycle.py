@@ -242,7 +242,8 @@ class _Stepper:
         if outcome is not None and outcome.ok and outcome.build:
             self._status["build"] = outcome.build  # also after a repair, which brings what the provisioner has
         if outcome is not None and outcome.work is Work.UPDATE:
-            self._status["answered"] = claim.wish
+            # The wish that it was begun for: another one may stand there by now.
+            self._status["answered"] = self._status.get("wish", claim.wish)
             reason = "Updated" if outcome.ok else outcome.reason or "UpdateFailed"
             words = outcome.message[: limits.MESSAGE_CHARACTERS]
             self._set(Condition.UPDATED, "True" if outcome.ok else "False", reason, words)
@@ -251,8 +252,10 @@ class _Stepper:
         if not claim.wish or self._status.get("answered") == claim.wish:
             return None
         if self._seen.running is Work.UPDATE:
+            self._status.setdefault("wish", claim.wish)
             self._set(Condition.UPDATED, "Unknown", "Updating", self._seen.progress or "bootstrap runs again")
             return self._done(again_seconds=limits.PROVISION_LOOK_SECONDS, why="updating")
+        self._status["wish"] = claim.wish
         if self._seen.running is not None or self._is(Condition.REPAIRING):
             self._set(Condition.UPDATED, "Unknown", "Waiting", "the machine is being repaired")
             return None

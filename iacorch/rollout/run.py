@@ -74,12 +74,12 @@ async def run(rollout: Rollout, hands: Hands, say: Say, rules: Rules = Rules()) 
             why = f"{len(others)} other nodes are not ready: {', '.join(others[:5])}"
             hint = "mend them first, or allow it with --max-unready"
             raise RolloutStopped(batch, why, done, hint=hint)
-        await _change(batch, hands, rules, done)
+        await _change(batch, hands, rules, done, say)
         done += [member.name for member in batch.members]
     return tuple(done)
 
 
-async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str]) -> None:
+async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str], say: Say) -> None:
     cordoned: list[str] = []
     try:
         if rules.drain and batch.role == "node":
@@ -99,8 +99,14 @@ async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str])
             hint = error.hint or "mend what it says and run it again: machines that are done are passed over"
             raise RolloutStopped(batch, error.message, done, hint=hint) from error
     finally:
+        left = []
         for name in cordoned:
-            await hands.uncordon(name)
+            try:
+                await hands.uncordon(name)
+            except IacorchError:
+                left.append(name)
+        if left:
+            say(f"still cordoned: {', '.join(left)}; the next run uncordons them")
 
 
 class Cluster:
@@ -137,7 +143,12 @@ class Cluster:
     async def upgrade(self, members: Sequence[Member]) -> None:
         claimed = [member for member in members if member.claim]
         if claimed:
-            await asyncio.gather(*(self._wishes.carried_out(member) for member in claimed))
+            # All of them to their end, whatever becomes of one: what is under way goes on, and is waited for.
+            ends = await asyncio.gather(
+                *(self._wishes.carried_out(member) for member in claimed), return_exceptions=True
+            )
+            if failed := [end for end in ends if isinstance(end, BaseException)]:
+                raise failed[0]
         for stack in dict.fromkeys(member.stack for member in members if not member.claim):
             urns = tuple(member.urn for member in members if member.stack == stack)
             names = ", ".join(member.name for member in members if member.stack == stack)

@@ -7,14 +7,13 @@ was begun by then is done to its end. A claim that goes away meanwhile needs not
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 from iacorch.api import objects
 from iacorch.api.catalogue import NODE_CLAIM
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client
-from iacorch.errors import IacorchError, NotFound
+from iacorch.errors import ApiError, IacorchError, NotFound, Unavailable
 from iacorch.infra.bootstrap import marks
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock, rfc3339
@@ -40,42 +39,71 @@ class Wishes:
         except NotFound:
             self._say(f"{member.name}: its pool has given it back")
         finally:
-            with contextlib.suppress(NotFound):
-                await self._write(member.claim, None)
+            await self._take_back(member, wish)
 
     async def _wait(self, member: Member, wish: str) -> None:
         """Short patience for silence, a long one for a provisioner that says what it is at."""
         began = self._clock.monotonic()
-        told = ""
+        heard, told = False, ""
         while True:
-            claim = await self._client.get(NODE_CLAIM, "", member.claim)
-            if objects.is_deleting(claim):
-                self._say(f"{member.name}: its pool gives it back")
-                return
-            condition = objects.condition(claim, marks.UPDATED) or {}
-            words = str(condition.get("message") or condition.get("reason") or "")
-            if objects.status(claim).get("answered") == wish:
-                if condition.get("status") != "True":
-                    raise WishFailed(f"{member.name}: {words}")
-                self._say(f"{member.name}: {words}")
-                return
-            now = self._clock.monotonic()
-            if condition.get("status") == "Unknown" and words != told:
-                told = words
-                self._say(f"{member.name}: {words}")
-            if not told and now - began > limits.WISH_HEARD_SECONDS:
-                raise WishFailed(
-                    f"{member.name}: nobody has taken up the wish on NodeClaim {member.claim} in"
-                    f" {limits.WISH_HEARD_SECONDS:.0f} s{_holder(claim)}",
-                    hint="machines of node pools are changed by `iacorch provisioner`: is it running?",
-                )
-            if now - began > limits.WISH_SECONDS:
+            claim = await self._look(member)
+            waited = self._clock.monotonic() - began
+            if claim is not None:
+                if objects.is_deleting(claim):
+                    self._say(f"{member.name}: its pool gives it back")
+                    return
+                condition = objects.condition(claim, marks.UPDATED) or {}
+                words = str(condition.get("message") or condition.get("reason") or "")
+                if objects.status(claim).get("answered") == wish:
+                    if condition.get("status") != "True":
+                        raise WishFailed(f"{member.name}: {words}")
+                    self._say(f"{member.name}: {words}")
+                    return
+                if objects.annotations(claim).get(marks.UPDATE) != wish:
+                    raise WishFailed(
+                        f"{member.name}: somebody else wishes something of NodeClaim {member.claim} now",
+                        hint="one `iacorch upgrade` at a time: wait for the other one's end",
+                    )
+                # What the condition says may be of a wish before this one.
+                heard = heard or objects.status(claim).get("wish") == wish
+                if heard and condition.get("status") == "Unknown" and words != told:
+                    told = words
+                    self._say(f"{member.name}: {words}")
+                if not heard and waited > limits.WISH_HEARD_SECONDS:
+                    raise _unheard(member, claim)
+            if waited > limits.WISH_SECONDS:
                 raise WishFailed(f"{member.name}: not done after {limits.WISH_SECONDS:.0f} s: {told}")
             await self._clock.sleep(limits.API_POLL_SECONDS)
+
+    async def _look(self, member: Member) -> Object | None:
+        """None while the API does not answer: it may be the very machine that is being changed."""
+        try:
+            return await self._client.get(NODE_CLAIM, "", member.claim)
+        except Unavailable:
+            return None
+
+    async def _take_back(self, member: Member, wish: str) -> None:
+        """Only what is ours, and without a word in place of why this ended."""
+        try:
+            claim = await self._client.get(NODE_CLAIM, "", member.claim)
+            if objects.annotations(claim).get(marks.UPDATE) == wish:
+                await self._write(member.claim, None)
+        except NotFound:
+            pass
+        except ApiError as error:
+            self._say(f"{member.name}: the wish on NodeClaim {member.claim} was not taken back: {error.message}")
 
     async def _write(self, claim: str, wish: str | None) -> None:
         patch = {"metadata": {"annotations": {marks.UPDATE: wish}}}
         await self._client.patch(NODE_CLAIM, "", claim, patch)
+
+
+def _unheard(member: Member, claim: Object) -> WishFailed:
+    return WishFailed(
+        f"{member.name}: nobody has taken up the wish on NodeClaim {member.claim} in"
+        f" {limits.WISH_HEARD_SECONDS:.0f} s{_holder(claim)}",
+        hint="machines of node pools are changed by `iacorch provisioner`: is it running?",
+    )
 
 
 def _holder(claim: Object) -> str:

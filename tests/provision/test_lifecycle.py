@@ -246,6 +246,15 @@ def test_a_wish_is_carried_out_once() -> None:
     assert step(again, node=WELL, ward=ALONE).work is Work.UPDATE
 
 
+def test_the_wish_that_work_was_begun_for_is_answered_not_the_one_that_stands_by_now() -> None:
+    begun = step(WISHED, node=WELL, ward=ALONE)
+    assert begun.work is Work.UPDATE
+    other = wished(after(WISHED, begun), "newer/ca.1 one")
+    done = step(other, node=WELL, outcome=Outcome(Work.UPDATE, ok=True, message="it runs new", build="new/ca.1"))
+    assert done.status["answered"] == "new/ca.1 noon"
+    assert step(after(other, done), node=WELL, ward=ALONE).work is Work.UPDATE, "the other one is still to be done"
+
+
 def test_a_wish_that_fails_is_answered_and_no_reason_to_climb_the_ladder() -> None:
     failed = Outcome(Work.UPDATE, ok=False, reason="ResourceFailed", message="build old runs again")
     answered = step(WISHED, node=WELL, outcome=failed)

@@ -46,7 +46,7 @@ async def provisioner(world: World, *answers: tuple[str, str]) -> str:
     for state, words in answers:
         condition = {"type": "Updated", "status": state, "reason": "Updating", "message": words}
         condition["lastTransitionTime"] = "2026-01-01T00:00:00Z"
-        status = {"conditions": [condition], **({} if state == "Unknown" else {"answered": wish})}
+        status = {"conditions": [condition], "wish": wish, **({} if state == "Unknown" else {"answered": wish})}
         await world.client.patch(NODE_CLAIM, "", "claim-c", {"status": status}, subresource="status")
         await asyncio.sleep(100)
     return wish
@@ -80,6 +80,35 @@ def test_it_is_said_when_nobody_hears_the_wish() -> None:
         with pytest.raises(RolloutStopped, match="nobody has taken up the wish") as stopped:
             await changed(world, members=(OF_A_POOL,))
         assert "iacorch provisioner" in stopped.value.hint
+
+    told(story)
+
+
+def test_what_is_said_of_an_earlier_wish_is_no_answer_to_this_one() -> None:
+    async def story(world: World) -> None:
+        condition = {"type": "Updated", "status": "Unknown", "reason": "Updating", "message": "an earlier one"}
+        condition["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+        status = {"conditions": [condition], "wish": "old/ca.1 noon"}
+        await world.client.patch(NODE_CLAIM, "", "claim-c", {"status": status}, subresource="status")
+        with pytest.raises(RolloutStopped, match="nobody has taken up the wish"):
+            await changed(world, members=(OF_A_POOL,))
+
+    told(story)
+
+
+def test_two_upgrades_at_once_do_not_take_each_others_wish_away() -> None:
+    async def story(world: World) -> None:
+        async def somebody_else() -> None:
+            await provisioner(world)
+            await world.client.patch(NODE_CLAIM, "", "claim-c", {"metadata": {"annotations": {UPDATE: "theirs 1"}}})
+
+        other = asyncio.ensure_future(somebody_else())
+        with pytest.raises(RolloutStopped, match="somebody else wishes something"):
+            await changed(world, members=(OF_A_POOL,))
+        await other
+        claim = await world.client.get(NODE_CLAIM, "", "claim-c")
+        assert objects.annotations(claim)[UPDATE] == "theirs 1"
+        await world.client.patch(NODE_CLAIM, "", "claim-c", {"metadata": {"annotations": {UPDATE: None}}})
 
     told(story)
 

@@ -8,6 +8,7 @@ the claim's status. Read by `rollout` and `provision`.
 |------------------------------------|--------------------------------------------------------|---------------|
 | annotation `iacorch.dev/update`    | the wish: a mark, and a token that tells it from others | who wishes    |
 | `status.build`                     | the mark of what runs                                  | provisioner   |
+| `status.wish`                      | the wish that is heard: it waits, or is being done     | provisioner   |
 | `status.answered`                  | the wish that was carried out, well or not             | provisioner   |
 | condition `Updated`                | how: Unknown while it is under way, then True or False | provisioner   |
 """
