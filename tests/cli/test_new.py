@@ -114,6 +114,17 @@ def test_a_key_with_a_passphrase_of_its_own_is_refused_before_anything_is_writte
     assert not (tmp_path / "shop").exists()
 
 
+def test_a_key_of_ones_own_that_cannot_be_used_is_passed_over_for_one_that_can(tmp_path: Path) -> None:
+    folder = tmp_path / ".ssh"
+    folder.mkdir()
+    key_file(folder, passphrase="my own").rename(folder / "id_ed25519")
+    (folder / "key.pub").unlink()
+    key_file(folder).rename(folder / "id_ecdsa")
+    made = run("new", str(tmp_path / "shop"), "10.0.0.1", home=tmp_path)
+    assert made.exit_code == 0, made.output
+    assert f"opened with {folder / 'id_ecdsa'}" in made.output
+
+
 def test_without_a_key_it_says_how_to_give_one(tmp_path: Path) -> None:
     made = run("new", str(tmp_path / "shop"), "10.0.0.1", home=tmp_path)
     assert "iacorch config set --secret ssh_private_key" in made.output
@@ -132,6 +143,7 @@ def test_every_program_can_be_begun_with(program: str, tmp_path: Path) -> None:
         pytest.param(("--program", "azure"), "there is no program 'azure'", id="unknown program"),
         pytest.param(("--program", "hosts"), "no host is named", id="no hosts"),
         pytest.param(("10.0.0.1", "--program", "qemu"), "has no hosts", id="hosts it does not read"),
+        pytest.param(("--stack", "a/b"), "is no name for a stack", id="stack"),
         pytest.param(("--name", "-shop"), "is no name for a project", id="name"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -44,4 +45,4 @@ def kubeconfig(target: Target, out: str) -> None:
     path = Path(out) if out else target.root / _FILE
     write_whole(path, found.value.encode())
     click.echo(str(path))
-    click.echo(f"for kubectl: export KUBECONFIG={path}", err=True)
+    click.echo(f"for kubectl: export KUBECONFIG={shlex.quote(str(path.absolute()))}", err=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import click
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 import iacorch
@@ -24,6 +27,7 @@ from iacorch.kit.text import did_you_mean
 
 _IN_WHEEL: Final = Path(iacorch.__file__).parent / "_programs"
 _PASSPHRASE_BYTES: Final = 24
+_STACK: Final = re.compile(r"[A-Za-z0-9][-_.A-Za-z0-9]{0,99}")
 _KEYS: Final = ("id_ed25519", "id_ecdsa", "id_rsa")
 _EXTRAS: Final = {"aws": "infra,aws", "hybrid": "infra,libcloud,aws", "qemu": "infra,qemu"}
 _FIRST: Final = {
@@ -75,7 +79,9 @@ def new(directory: Path, hosts: tuple[str, ...], program: str, stack: str, name:
         )
     if program == "hosts" and not owned:
         raise ConfigError("no host is named", where="HOSTS", hint="iacorch new DIRECTORY [USER@]ADDRESS...")
-    private_key = _private_key(key) if owned else None
+    found_key = _private_key(key) if owned else None
+    if not _STACK.fullmatch(stack):
+        raise ConfigError(f"{stack!r} is no name for a stack", where="--stack", hint="letters, digits, -, _ and .")
     root = directory.resolve()
     made = project.files(
         project.checked_name(name or root.name),
@@ -89,9 +95,10 @@ def new(directory: Path, hosts: tuple[str, ...], program: str, stack: str, name:
     target = replace(target_in(root), stack_option=stack)
     asyncio.run(target.files().create_stack(target.ref()))
     target.select(stack)
-    if private_key:
-        asyncio.run(admin.set_config(target.files(), target.ref(), "ssh_private_key", private_key, secret=True))
-    _say(directory, program, stack, key_missing=bool(owned) and not private_key)
+    if found_key:
+        asyncio.run(admin.set_config(target.files(), target.ref(), "ssh_private_key", found_key[1], secret=True))
+        click.echo(f"the hosts are opened with {found_key[0]}, kept encrypted in Pulumi.{stack}.yaml")
+    _say(directory, program, stack, key_missing=bool(owned) and not found_key)
 
 
 def programs() -> dict[str, str]:
@@ -122,16 +129,21 @@ def _passphrase(root: Path) -> None:
         write_whole(root / PASSPHRASE_FILE, f"{SystemIds().token(_PASSPHRASE_BYTES).hex()}\n".encode())
 
 
-def _private_key(given: Path | None) -> str | None:
-    """The key's text; None where there is none to be found. Raises ConfigError for one that cannot be used."""
-    folder = Path.home() / ".ssh"
-    path = given or next((folder / name for name in _KEYS if (folder / name).exists()), None)
-    if path is None:
-        return None
+def _private_key(given: Path | None) -> tuple[Path, str] | None:
+    """The key's file and text; None where there is none that can be used. Raises ConfigError for one that was named."""
+    if given is not None:
+        return given, _read_key(given)
+    for path in (Path.home() / ".ssh" / name for name in _KEYS):
+        with suppress(ConfigError):
+            return path, _read_key(path)
+    return None
+
+
+def _read_key(path: Path) -> str:
     try:
         text = path.read_text()
         load_ssh_private_key(text.encode(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(
             f"{path} cannot be used: {error}",
             where="--key",

@@ -58,7 +58,9 @@ def _host(text: str, number: int) -> Host:
     found = _HOST.fullmatch(text)
     if found is None:
         raise ConfigError(
-            f"{text!r} is no host", where="HOST", hint="write [NAME=][USER@]ADDRESS[:PORT], as in debian@203.0.113.11"
+            f"{text!r} is no host",
+            where="HOST",
+            hint="write [NAME=][USER@]ADDRESS[:PORT], as in debian@203.0.113.11; IPv6 in brackets",
         )
     name = found["name"] or f"machine-{number}"
     if not _NAME.fullmatch(name):
