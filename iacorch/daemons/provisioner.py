@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -35,6 +36,10 @@ from iacorch.provision.provisioner import Provisioner
 from iacorch.provision.stacks import StackMachines, passphrase
 
 log = structlog.get_logger(__name__)
+
+
+_JOINING: Final = frozenset({"server", "ca_cert", "join_token", "kubeconfig"})
+"""What nodes join with, as `ControlPlane.joining` gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,13 @@ async def _joining(settings: Settings) -> Mapping[str, str]:
             where="--stack",
             hint='add pulumi.export("joining", control_plane.joining) to its program and run `iacorch up`',
         )
-    found: Mapping[str, str] = outputs["joining"].value
+    found = outputs["joining"].value
+    if not isinstance(found, Mapping) or not found.keys() >= _JOINING:
+        raise ConfigError(
+            f"the output `joining` of the stack {settings.stack.stack} is not what nodes join with",
+            where="--stack",
+            hint=f"a program exports control_plane.joining, which has {', '.join(sorted(_JOINING))}",
+        )
     return found
 
 

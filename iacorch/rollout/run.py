@@ -80,12 +80,13 @@ async def run(rollout: Rollout, hands: Hands, say: Say, rules: Rules = Rules()) 
 
 
 async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str], say: Say) -> None:
-    cordoned: list[str] = []
+    # Those of a run that was cut off are uncordoned also where this one drains nothing.
+    cordoned = [member.name for member in batch.members if member.cordoned == "by us"]
     try:
         if rules.drain and batch.role == "node":
             for member in batch.members:
                 if member.cordoned != "by others":  # what a person cordoned stays so
-                    cordoned.append(member.name)
+                    cordoned += [] if member.cordoned else [member.name]
                     await hands.cordon(member.name)
             for member in batch.members:
                 left = await hands.drain(member.name)
@@ -99,14 +100,14 @@ async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str],
             hint = error.hint or "mend what it says and run it again: machines that are done are passed over"
             raise RolloutStopped(batch, error.message, done, hint=hint) from error
     finally:
-        left = []
+        still = []
         for name in cordoned:
             try:
                 await hands.uncordon(name)
             except IacorchError:
-                left.append(name)
-        if left:
-            say(f"still cordoned: {', '.join(left)}; the next run uncordons them")
+                still.append(name)
+        if still:
+            say(f"still cordoned: {', '.join(still)}; the next run uncordons them")
 
 
 class Cluster:

@@ -125,6 +125,7 @@ class Pki:
         context.load_cert_chain(self._folder / "server.crt", self._folder / "server.key")
         context.load_verify_locations(cadata=self.trusted.decode())
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.num_tickets = 0  # a session that is resumed would not be checked against the CAs of now
         context.set_alpn_protocols(["http/1.1"])
         return context
 
