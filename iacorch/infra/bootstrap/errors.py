@@ -17,12 +17,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from iacorch.errors import BootstrapError
 
-if TYPE_CHECKING:
-    from iacorch.infra.bootstrap.plan import Refusal
+RefusalCode = Literal[
+    "no-python",
+    "wrong-os",
+    "wrong-arch",
+    "no-systemd",
+    "kernel-lacks",
+    "no-space",
+    "clock-off",
+    "port-taken",
+    "owned-by-other",
+    "range-overlaps",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason against a machine: what was found (and expected), and what to do about it."""
+
+    code: RefusalCode
+    found: str
+    remedy: str
 
 
 class HostError(BootstrapError):

@@ -15,23 +15,11 @@ from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
 from iacorch.api.networks import CLUSTER_NETWORK, SERVICE_NETWORK
+from iacorch.infra.bootstrap.errors import Refusal
 from iacorch.infra.bootstrap.facts import Facts, Protocol, Python
 from iacorch.kit import limits
 
 BundleKind = Literal["agent", "control-plane"]
-RefusalCode = Literal[
-    "no-python",
-    "wrong-os",
-    "wrong-arch",
-    "no-systemd",
-    "kernel-lacks",
-    "no-space",
-    "clock-off",
-    "port-taken",
-    "owned-by-other",
-    "range-overlaps",
-]
-
 PYTHONS: Final = ((3, 11), (3, 12), (3, 13), (3, 14))
 """Interpreters for which every locked requirement has a wheel."""
 ARCHITECTURES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -50,15 +38,6 @@ _DOCKER_CONFIG: Final[Mapping[str, Any]] = {
     "log-driver": "json-file",
     "log-opts": {"max-file": "3", "max-size": "10m"},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One reason against a machine: what was found (and expected), and what to do about it."""
-
-    code: RefusalCode
-    found: str
-    remedy: str
 
 
 @dataclass(frozen=True, slots=True)

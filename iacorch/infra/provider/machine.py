@@ -23,10 +23,11 @@ from iacorch.infra.bootstrap.errors import (
     KeyRefused,
     PlaybookFailed,
     PreflightRefused,
+    Refusal,
     WentBack,
 )
 from iacorch.infra.bootstrap.facts import Facts
-from iacorch.infra.bootstrap.plan import Plan, Refusal
+from iacorch.infra.bootstrap.plan import Plan
 from iacorch.infra.bootstrap.settled import left_to_do
 from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
 from iacorch.infra.bootstrap.together import Together

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from iacorch.infra.bootstrap.errors import Refusal
 from iacorch.infra.bootstrap.facts import Facts, Installation, Python
 from iacorch.infra.bootstrap.plan import (
     AGENT_UNIT,
     ControlPlaneConfig,
     NodeConfig,
     Plan,
-    Refusal,
     plan_control_plane,
     plan_node,
 )
