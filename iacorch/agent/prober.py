@@ -20,6 +20,7 @@ import aiohttp
 from iacorch import __version__
 from iacorch.agent.runtime.contract import Runtime
 from iacorch.errors import RuntimeFailed
+from iacorch.kit.sockets import Sockets
 
 _OUTPUT_BYTES: Final = 10 * 1024
 _BODY_BYTES: Final = 10 * 1024
@@ -54,11 +55,12 @@ class SocketProber:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._session: aiohttp.ClientSession | None = None
+        self._sockets = Sockets()
 
     async def __aenter__(self) -> SocketProber:
         # Certificates are not checked, as in Kubernetes: a probe asks whether, not who.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=False, force_close=True, limit=0),
+            connector=aiohttp.TCPConnector(ssl=False, force_close=True, limit=0, socket_factory=self._sockets.make),
             headers={"User-Agent": f"kube-probe/iacorch-{__version__}", "Accept": "*/*"},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -69,6 +71,7 @@ class SocketProber:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+            await self._sockets.hang_up()
 
     async def ask(self, handler: Mapping[str, Any], subject: Subject, *, timeout_seconds: float) -> Reply:
         try:

@@ -22,6 +22,7 @@ from iacorch.api.objects import Object
 from iacorch.client.config import Endpoint
 from iacorch.client.contract import ObjectList, PatchType, Propagation, WatchEvent, WatchType
 from iacorch.kit import limits
+from iacorch.kit.sockets import Sockets
 
 _ERRORS: Final[dict[int, type[errors.ApiError]]] = {
     error.code: error
@@ -78,6 +79,7 @@ class HttpClient:
         self._endpoint = endpoint
         self._user_agent = user_agent
         self._session: aiohttp.ClientSession | None = None
+        self._sockets = Sockets()
 
     async def __aenter__(self) -> HttpClient:
         headers = {"User-Agent": self._user_agent, "Accept": "application/json"}
@@ -85,7 +87,7 @@ class HttpClient:
             headers["Authorization"] = f"Bearer {self._endpoint.token}"
         self._session = aiohttp.ClientSession(
             base_url=self._endpoint.url,
-            connector=aiohttp.TCPConnector(ssl=self._endpoint.tls(), limit=0),
+            connector=aiohttp.TCPConnector(ssl=self._endpoint.tls(), limit=0, socket_factory=self._sockets.make),
             headers=headers,
             timeout=aiohttp.ClientTimeout(
                 total=limits.CLIENT_REQUEST_SECONDS, sock_connect=limits.CLIENT_CONNECT_SECONDS
@@ -99,6 +101,7 @@ class HttpClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            await self._sockets.hang_up()
 
     @property
     def session(self) -> aiohttp.ClientSession:
