@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
+import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +16,14 @@ import pycdlib
 import pytest
 import yaml
 
-from iacorch.infra.machines.errors import InvalidSpec, QuotaExceeded
+from iacorch.infra.machines.errors import CloudUnavailable, InvalidSpec, QuotaExceeded
 from iacorch.infra.machines.qemu import command, network
 from iacorch.infra.machines.qemu.accelerator import Host, choose, look
+from iacorch.infra.machines.qemu.locks import locked
 from iacorch.infra.machines.qemu.place import Place, Record
 from iacorch.infra.machines.qemu.settings import Network, QemuSettings, Size, options_of, settings_of
+from iacorch.kit.clock import LoopClock
+from iacorch.kit.virtual import run_virtual
 
 QEMU = "qemu-system-x86_64"
 X86 = Host("x86_64", frozenset({"lm", "vmx"}))
@@ -98,7 +104,7 @@ def test_addresses_are_given_once_and_the_first_is_the_hosts() -> None:
 def test_kvm_is_taken_where_it_boots_something(
     wanted: Literal["auto", "kvm", "tcg"], host: Host, program: str, words: str
 ) -> None:
-    assert re.match(words, str(choose(wanted, host, program=program)))
+    assert re.match(words, str(choose(wanted, lambda: host, program=program)))
 
 
 def test_this_host_can_be_looked_at() -> None:
@@ -117,6 +123,45 @@ def test_without_kvm_it_is_emulated_and_everything_stays_in_the_folder() -> None
 def test_a_kernel_boots_a_root_without_a_boot_loader() -> None:
     line = " ".join(arguments(kernel="/k", initrd="/i"))
     assert "-kernel /k -append root=/dev/vda rw console=ttyS0 -initrd /i" in line
+
+
+def test_a_comma_in_a_path_is_no_end_of_it() -> None:
+    settings = QemuSettings(image="i", sizes={"s": Size(cores=1, memory_mib=64)})
+    line = " ".join(command.arguments(settings, record(), Path("/m/a,b"), kvm=False))
+    assert "file=/m/a,,b/disk.qcow2,if=virtio" in line
+    assert "unix:/m/a,,b/monitor,server=on" in line
+    assert "-pidfile /m/a,b/pid" in line  # no list of options
+
+
+def test_operators_of_one_machine_wait_for_each_other_and_see_that_it_is_gone(tmp_path: Path) -> None:
+    folder, clock = tmp_path / "web-1", LoopClock(datetime(2026, 1, 1, tzinfo=UTC))
+    order: list[str] = []
+
+    async def operator(name: str) -> None:
+        async with locked(folder, clock, operation="create"):
+            order.append(f"{name} {'finds it' if (folder / 'machine').exists() else 'finds nothing'}")
+            (folder / "machine").touch()
+            await clock.sleep(5)
+            shutil.rmtree(folder)
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(operator("one"))
+            tasks.create_task(operator("two"))
+
+    run_virtual(both())
+    assert order == ["one finds nothing", "two finds nothing"]
+
+
+def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path) -> None:
+    clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC))
+
+    async def late() -> None:
+        async with locked(tmp_path, clock, operation="create"), locked(tmp_path, clock, operation="delete"):
+            pass
+
+    with pytest.raises(CloudUnavailable, match=r"delete: another process holds .*/\.lock"):
+        run_virtual(late())
 
 
 def read_seed(image: bytes) -> tuple[str, dict[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final, Literal
@@ -39,10 +40,11 @@ class Accelerator:
         return f"{'run by KVM' if self.kvm else 'emulated'}: {self.reason}"
 
 
-def choose(wanted: Literal["auto", "kvm", "tcg"], host: Host, *, program: str) -> Accelerator:
-    """`program` is QEMU's; its name tells which processor the machines have."""
+def choose(wanted: Literal["auto", "kvm", "tcg"], seen: Callable[[], Host], *, program: str) -> Accelerator:
+    """`program` is QEMU's; its name tells which processor the machines have. The host is looked at where it decides."""
     if wanted != "auto":
         return Accelerator(wanted == "kvm", f"the setting accelerator is {wanted}")
+    host = seen()
     guest = PurePath(program).name.removeprefix(_PROGRAM)
     if guest != host.arch and not (guest in _X86 and host.arch in _X86):
         return Accelerator(False, f"{PurePath(program).name} on {host.arch}")

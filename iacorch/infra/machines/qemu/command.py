@@ -27,18 +27,23 @@ def arguments(settings: QemuSettings, record: Record, folder: Path, *, kvm: bool
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in sorted(ports.items()))
     command = [settings.program, "-name", record.name, "-machine", f"q35,accel={accelerator}"]
     command += ["-cpu", "host" if kvm else "max", "-smp", str(size.cores), "-m", str(size.memory_mib)]
-    command += ["-drive", f"file={folder / 'disk.qcow2'},if=virtio,format=qcow2"]
-    command += ["-drive", f"file={folder / 'seed.iso'},if=virtio,format=raw,readonly=on"]
+    command += ["-drive", f"file={_quoted(folder / 'disk.qcow2')},if=virtio,format=qcow2"]
+    command += ["-drive", f"file={_quoted(folder / 'seed.iso')},if=virtio,format=raw,readonly=on"]
     command += ["-netdev", f"user,id=net0{forwards}"]
     command += ["-device", f"virtio-net-pci,netdev=net0,mac={network.mac(record.id, 0)}"]
     if record.address:
         command += network.arguments(settings.network, record.id, segment=str(folder.parent))
     command += ["-device", "virtio-rng-pci", "-display", "none", "-serial", f"file:{folder / 'console.log'}"]
-    command += ["-qmp", f"unix:{folder / 'monitor'},server=on,wait=off"]
+    command += ["-qmp", f"unix:{_quoted(folder / 'monitor')},server=on,wait=off"]
     if settings.kernel:
         command += ["-kernel", settings.kernel, "-append", settings.kernel_arguments]
         command += ["-initrd", settings.initrd] if settings.initrd else []
     return [*command, "-pidfile", str(folder / "pid"), "-daemonize"]
+
+
+def _quoted(path: Path) -> str:
+    """In a list of QEMU's options a comma ends a value, and two are one."""
+    return str(path).replace(",", ",,")
 
 
 def user_data(*, hostname: str, user: str, ssh_public_key: str) -> str:

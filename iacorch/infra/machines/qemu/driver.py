@@ -1,19 +1,17 @@
 """The MachineDriver of QEMU on this host.
 
 In: specifications. Out: virtual machines, each a folder and a process. The record is written before the disk and the
-disk before the process, under a lock of the folder: a create that was cut short goes on where it stopped.
+disk before the process, under locks (`locks`): a create that was cut short goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
 
 from iacorch.infra.machines.contract import (
     Capabilities,
@@ -41,6 +39,7 @@ from iacorch.infra.machines.errors import (
     UnknownZone,
 )
 from iacorch.infra.machines.qemu import accelerator, command, network
+from iacorch.infra.machines.qemu.locks import locked
 from iacorch.infra.machines.qemu.place import Place, Record, free_port
 from iacorch.infra.machines.qemu.settings import QemuSettings, offerings, options_of
 from iacorch.kit import limits
@@ -72,13 +71,8 @@ class QemuDriver:
         return MachinePlan(spec, offering, words, ("id", "sshPort"), MachineId(existing.id) if existing else None)
 
     async def create(self, spec: MachineSpec) -> Machine:
-        async with self._locked():
-            record = self._existing(spec)
-            if record is None:
-                planned = await self.plan(spec)
-                record = self._record(spec, planned.spec.image or self._settings.image)
-                self._place(record).write(record)
-            place = self._place(record)
+        record = await self._recorded(spec)
+        async with self._held(record, "create") as place:
             await self._complete(place, record)
             if place.pid() is None:
                 await self._start(place, record)
@@ -98,14 +92,13 @@ class QemuDriver:
     async def delete(self, id: MachineId, *, cluster: str, discard_data: bool = False) -> None:
         try:
             record = self._found(id)
+            if record.cluster != cluster:
+                raise NotOurs(id, operation="delete")
+            async with self._held(record, "delete") as place:
+                await place.stop(self._clock, patience_seconds=0)
+                place.remove()
         except MachineNotFound:
             return
-        if record.cluster != cluster:
-            raise NotOurs(id, operation="delete")
-        async with self._locked():
-            place = self._place(record)
-            await place.stop(self._clock, patience_seconds=0)
-            place.remove()
 
     async def list_owned(self, cluster: str) -> tuple[Machine, ...]:
         records = [record for place in self._places() if (record := place.record()) and record.cluster == cluster]
@@ -115,16 +108,16 @@ class QemuDriver:
         if power not in self.capabilities.power:
             raise CannotDo(self.name, f"power {power.value}")
         record = self._found(id)
-        place = self._place(record)
-        match power:
-            case Power.ON if place.pid() is None:
-                await self._start(place, record)
-            case Power.OFF:
-                await place.stop(self._clock, patience_seconds=self._settings.halt_seconds)
-            case Power.RESET:
-                await place.tell("system_reset")
-            case _:
-                return
+        async with self._held(record, f"power {power.value}") as place:
+            match power:
+                case Power.ON if place.pid() is None:
+                    await self._start(place, record)
+                case Power.OFF:
+                    await place.stop(self._clock, patience_seconds=self._settings.halt_seconds)
+                case Power.RESET:
+                    await place.tell("system_reset")
+                case _:
+                    return
 
     async def console(self, id: MachineId) -> str:
         return self._place(self._found(id)).console()
@@ -150,6 +143,16 @@ class QemuDriver:
         if not _is_file(image):
             raise UnknownImage(image, field="image")
         return sold[spec.instance_type], image
+
+    async def _recorded(self, spec: MachineSpec) -> Record:
+        """The machine's record, written before anything of it is made."""
+        async with locked(self._folder, self._clock, operation="create"):
+            if (existing := self._existing(spec)) is not None:
+                return existing
+            planned = await self.plan(spec)
+            record = self._record(spec, planned.spec.image or self._settings.image)
+            self._place(record).write(record)
+            return record
 
     def _record(self, spec: MachineSpec, image: str) -> Record:
         return Record(
@@ -201,7 +204,7 @@ class QemuDriver:
         await _run(*command.arguments(self._settings, record, place.folder, kvm=self._accelerator().kvm))
 
     def _accelerator(self) -> accelerator.Accelerator:
-        return accelerator.choose(self._settings.accelerator, accelerator.look(), program=self._settings.program)
+        return accelerator.choose(self._settings.accelerator, accelerator.look, program=self._settings.program)
 
     def _addresses(self) -> frozenset[str]:
         """Taken ones, of all clusters: they may be on one bridge."""
@@ -222,26 +225,21 @@ class QemuDriver:
             raise MachineNotFound(id)
         return record
 
+    @asynccontextmanager
+    async def _held(self, record: Record, operation: str) -> AsyncIterator[Place]:
+        """A machine's folder, while nobody else changes it. Raises MachineNotFound where somebody deleted it before."""
+        place = self._place(record)
+        async with locked(place.folder, self._clock, operation=operation):
+            if place.record() is None:
+                place.remove()
+                raise MachineNotFound(MachineId(record.id))
+            yield place
+
     def _place(self, record: Record) -> Place:
         return Place(self._folder / record.cluster / record.name)
 
     def _places(self) -> list[Place]:
         return [Place(path.parent) for path in sorted(self._folder.glob("*/*/machine.json"))]
-
-    @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[None]:
-        """One operator at a time in the folder, processes included."""
-        with _lock_file(self._folder) as lock:
-            deadline = self._clock.monotonic() + limits.CLOUD_CALL_SECONDS
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if self._clock.monotonic() >= deadline:
-                        raise CloudUnavailable("create", f"another process holds {lock.name}") from None
-                    await self._clock.sleep(limits.QMP_POLL_SECONDS)
-            yield
 
     def _machine(self, record: Record) -> Machine:
         running = self._place(record).pid() is not None
@@ -265,11 +263,6 @@ class QemuDriver:
 
 def _is_file(path: str) -> bool:
     return Path(path).is_file()
-
-
-def _lock_file(folder: Path) -> TextIO:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return (folder / ".lock").open("w")
 
 
 async def _run(*program: str) -> str:

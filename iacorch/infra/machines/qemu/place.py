@@ -72,7 +72,7 @@ class Place:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        return pid if os.fsencode(self.folder / "monitor") in command else None
+        return pid if os.fsencode(self.folder / "pid") in command.split(b"\0") else None
 
     async def tell(self, command: str) -> None:
         """One QMP command. Raises CloudUnavailable."""
