@@ -154,6 +154,16 @@ def test_what_will_not_do_is_said_before_anything_is_written(words: tuple[str, .
     assert not (tmp_path / "shop").exists()
 
 
+def test_where_the_stack_cannot_be_made_nothing_is_left_of_the_project(tmp_path: Path) -> None:
+    state = tmp_path / "shop" / ".iacorch/state/.pulumi/stacks/shop/prod.json"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"version": 3, "checkpoint": {}}')
+    made = run("new", str(tmp_path / "shop"), home=tmp_path)
+    assert made.exit_code != 0
+    assert "prod" in str(made.exception)
+    assert [path for path in (tmp_path / "shop").rglob("*") if path.is_file()] == [state]
+
+
 def test_the_kubeconfig_comes_out_of_the_state(tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     run("new", str(shop), home=tmp_path)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -90,10 +90,12 @@ def new(directory: Path, hosts: tuple[str, ...], program: str, stack: str, name:
         requirement=f"iacorch[{_EXTRAS.get(program, 'infra')}]~={iacorch.__version__}",
         hosts=owned,
     )
-    _write(root, made)
-    _passphrase(root)
-    target = replace(target_in(root), stack_option=stack)
-    asyncio.run(target.files().create_stack(target.ref()))
+    with ExitStack() as undo:
+        _write(root, made, undo)
+        _passphrase(root, undo)
+        target = replace(target_in(root), stack_option=stack)
+        asyncio.run(target.files().create_stack(target.ref()))
+        undo.pop_all()  # from here on it is a project
     target.select(stack)
     if found_key:
         asyncio.run(admin.set_config(target.files(), target.ref(), "ssh_private_key", found_key[1], secret=True))
@@ -107,8 +109,8 @@ def programs() -> dict[str, str]:
     return {path.stem: path.read_text() for path in sorted(folder.glob("[a-z]*.py"))}
 
 
-def _write(root: Path, made: Mapping[str, str]) -> None:
-    """Every file or none."""
+def _write(root: Path, made: Mapping[str, str], undo: ExitStack) -> None:
+    """Every file or none; `undo` takes them back."""
     there = sorted(name for name in made if (root / name).exists())
     if there:
         raise ConfigError(
@@ -116,16 +118,31 @@ def _write(root: Path, made: Mapping[str, str]) -> None:
             where="DIRECTORY",
             hint="take another folder; in a project that is there, `iacorch stack init` makes another stack",
         )
-    root.mkdir(parents=True, exist_ok=True)
+    _make_folder(root, undo)
     for name, text in made.items():
+        undo.callback((root / name).unlink, missing_ok=True)
         (root / name).write_text(text)
 
 
-def _passphrase(root: Path) -> None:
+def _make_folder(folder: Path, undo: ExitStack) -> None:
+    """With those above it that are missing."""
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        missing.mkdir(exist_ok=True)
+        undo.callback(_remove_if_empty, missing)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _passphrase(root: Path, undo: ExitStack) -> None:
     """A passphrase for the stack's secrets, where the person has not chosen one."""
     if has_passphrase(os.environ):
         return
     if not (root / PASSPHRASE_FILE).exists():
+        _make_folder((root / PASSPHRASE_FILE).parent, undo)
+        undo.callback((root / PASSPHRASE_FILE).unlink, missing_ok=True)
         write_whole(root / PASSPHRASE_FILE, f"{SystemIds().token(_PASSPHRASE_BYTES).hex()}\n".encode())
 
 
