@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.infra.bootstrap import bundle
 from iacorch.infra.machines.images.build import NODE_CAPABILITIES, NODE_DISKS, NODE_SECURITY, NODE_TMPFS, node_image
-from iacorch.infra.provider.control_plane import ControlPlanes
-from iacorch.infra.provider.machine import Machines
-from iacorch.infra.provider.node import Nodes
 from iacorch.infra.provider.properties import fill
 from iacorch.infra.provider.resource import Made, Request, Resource
-from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.infra.provider.resources.control_plane import ControlPlanes
+from iacorch.infra.provider.resources.machine import Machines
+from iacorch.infra.provider.resources.node import Nodes
+from iacorch.infra.provider.resources.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 

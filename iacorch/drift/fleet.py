@@ -18,8 +18,8 @@ from iacorch.infra.bootstrap.ssh import SshTarget
 from iacorch.infra.engine.builtin import urn as urns
 from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.state import Resource, Snapshot
-from iacorch.infra.provider import control_plane, manifest_plan, node
-from iacorch.infra.provider.machine import target_of
+from iacorch.infra.provider.resources import control_plane, manifest_plan, node
+from iacorch.infra.provider.resources.machine import target_of
 
 Playbook = Literal["node", "control_plane"]
 

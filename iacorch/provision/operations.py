@@ -24,7 +24,7 @@ from iacorch.infra.machines.errors import (
     NotPermitted,
     QuotaExceeded,
 )
-from iacorch.infra.provider import cluster
+from iacorch.infra.provider.resources import cluster
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.tasks import Tasks

@@ -17,7 +17,7 @@ from iacorch.api.objects import Object
 from iacorch.client.contract import Client
 from iacorch.errors import IacorchError, NotFound
 from iacorch.infra.engine.contract import Deployer, Listener, Options, StackRef
-from iacorch.infra.provider import cluster
+from iacorch.infra.provider.resources import cluster
 from iacorch.kit.clock import Clock
 from iacorch.rollout.plan import CORDONED, Batch, Member, Rollout, unready
 from iacorch.rollout.wishes import Wishes

@@ -17,7 +17,7 @@ from iacorch.drift.model import Layer
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin.state import Resource, Snapshot
 from iacorch.infra.engine.contract import Change, Event, Op, Progress, ResourceDone, ResourcePre
-from iacorch.infra.provider.manifest_plan import reference
+from iacorch.infra.provider.resources.manifest_plan import reference
 
 NODE = "iacorch:index:Node"
 MANIFEST = "iacorch:index:Manifest"

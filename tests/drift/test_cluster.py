@@ -20,7 +20,7 @@ from iacorch.drift.model import Action
 from iacorch.drift.policy import Policies, always, policies_of
 from iacorch.drift.workload import source
 from iacorch.drift.workload.declared import Declared
-from iacorch.infra.provider.manifest_plan import owned
+from iacorch.infra.provider.resources.manifest_plan import owned
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.ids import SeededIds
 from iacorch.kit.virtual import run_virtual

@@ -29,7 +29,7 @@ from iacorch.infra.bootstrap.plan import Plan
 from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.state import Resource, Snapshot
 from iacorch.infra.engine.contract import Change, Diagnostic, Event, Op, Progress, ResourceDone, ResourcePre, Severity
-from iacorch.infra.provider.manifest_plan import OWNER
+from iacorch.infra.provider.resources.manifest_plan import OWNER
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

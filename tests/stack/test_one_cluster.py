@@ -23,7 +23,7 @@ from iacorch.client.http import HttpClient
 from iacorch.infra.engine.builtin.engine import BuiltIn
 from iacorch.infra.engine.contract import Options, StackRef
 from iacorch.infra.engine.select import BUNDLED
-from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.infra.provider.resources.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from tests.agent import busybox

@@ -24,8 +24,8 @@ from iacorch.infra.engine.builtin import urn as urns
 from iacorch.infra.engine.builtin import wire
 from iacorch.infra.engine.builtin.state import Resource, Snapshot
 from iacorch.infra.engine.contract import Change, Event, Op, ResourceDone, ResourcePre
-from iacorch.infra.provider import manifest_plan
-from iacorch.infra.provider.manifest_plan import Reference
+from iacorch.infra.provider.resources import manifest_plan
+from iacorch.infra.provider.resources.manifest_plan import Reference
 
 _VERBS: Final = {Op.CREATE: Verb.CREATE, Op.UPDATE: Verb.CHANGE, Op.REPLACE: Verb.REPLACE, Op.DELETE: Verb.DELETE}
 _NODE: Final = "iacorch:index:Node"

@@ -29,7 +29,7 @@ from iacorch.errors import ConfigError, NotFound
 from iacorch.infra.engine.builtin.project import load_project
 from iacorch.infra.engine.builtin.state import Snapshot
 from iacorch.infra.engine.contract import Event, Listener, Op, Options, ResourceDone, ResourcePre, Result
-from iacorch.infra.provider.manifest_plan import Reference, reference
+from iacorch.infra.provider.resources.manifest_plan import Reference, reference
 from iacorch.kit.clock import Clock, rfc3339
 
 _LEFT_OUT: Final = frozenset({"__pycache__", "node_modules", "venv"})

@@ -33,7 +33,7 @@ from iacorch.infra.bootstrap.plan import NodeConfig, Plan, plan_node
 from iacorch.infra.engine.builtin.state import Resource
 from iacorch.infra.engine.builtin.steps import compare
 from iacorch.infra.engine.contract import Event, Op, ResourceDone
-from iacorch.infra.provider.manifest_plan import OWNER, reference
+from iacorch.infra.provider.resources.manifest_plan import OWNER, reference
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 

@@ -16,7 +16,7 @@ from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.drift.compare import Rules, differences, join, matches
 from iacorch.drift.model import Field, Key, Layer, Observation, Place, Verdict, unknown
-from iacorch.infra.provider.manifest_plan import OWNER, Reference, reference
+from iacorch.infra.provider.resources.manifest_plan import OWNER, Reference, reference
 
 IGNORE: Final = "iacorch.dev/drift-ignore"
 CONTROLLERS: Final = (

@@ -22,8 +22,8 @@ from iacorch.drift.workload import containers, declared
 from iacorch.drift.workload.declared import Declared
 from iacorch.errors import AlreadyExists, ApiError, BootstrapError, MethodNotAllowed, NotFound
 from iacorch.infra.bootstrap import ssh
-from iacorch.infra.provider import manifest_plan
-from iacorch.infra.provider.manifest_plan import Reference
+from iacorch.infra.provider.resources import manifest_plan
+from iacorch.infra.provider.resources.manifest_plan import Reference
 
 
 async def pods_of(client: Client) -> list[Object]:

@@ -1,7 +1,7 @@
 """What a resource module gives the servicer: a specification, pure decisions, and the edge that acts.
 
-`Resource` is implemented by `node`, `control_plane`, `manifest` and `ssh_key`. Inputs arrive checked, opened (no secret
-marks) and with their defaults; outputs are closed again by the servicer according to the specification.
+`Resource` is implemented by the modules of `resources/`. Inputs arrive checked, opened (no secret marks) and with
+their defaults; outputs are closed again by the servicer according to the specification.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.infra.machines.images.build import NODE_CAPABILITIES, NODE_DISKS, NODE_SECURITY, NODE_TMPFS, node_image
 from iacorch.infra.machines.ssh.driver import FILE
-from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.infra.provider.resources.ssh_key import key_pair
 from tests.agent import busybox
 
 _IMAGE = "iacdrv-machine:1"

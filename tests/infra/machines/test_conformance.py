@@ -35,7 +35,7 @@ from iacorch.infra.machines.errors import (
     Unknown,
 )
 from iacorch.infra.machines.retries import wait_gone, wait_running
-from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.infra.provider.resources.ssh_key import key_pair
 from iacorch.kit import limits
 from tests.infra.machines.worlds import World
 

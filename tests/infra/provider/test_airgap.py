@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.cli.commands.bundle import bundle as bundle_command
 from iacorch.infra.bootstrap import offline
-from iacorch.infra.provider.control_plane import ControlPlanes
-from iacorch.infra.provider.machine import Machines
-from iacorch.infra.provider.node import Nodes
 from iacorch.infra.provider.properties import fill
 from iacorch.infra.provider.resource import Resource
-from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.infra.provider.resources.control_plane import ControlPlanes
+from iacorch.infra.provider.resources.machine import Machines
+from iacorch.infra.provider.resources.node import Nodes
+from iacorch.infra.provider.resources.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from tests.agent import busybox

@@ -9,9 +9,9 @@ import pytest
 from iacorch.api import catalogue
 from iacorch.daemons.controlplane import Settings, running
 from iacorch.errors import Conflict, Invalid
-from iacorch.infra.provider.cluster import opened
-from iacorch.infra.provider.manifest import Manifests
 from iacorch.infra.provider.resource import HalfMade, Made, Request
+from iacorch.infra.provider.resources.cluster import opened
+from iacorch.infra.provider.resources.manifest import Manifests
 from iacorch.kit.clock import SystemClock
 
 MANIFESTS = Manifests(SystemClock())

@@ -7,7 +7,15 @@ import pytest
 from iacorch.api.catalogue import POD
 from iacorch.api.defaults import with_defaults
 from iacorch.errors import ConfigError
-from iacorch.infra.provider.manifest_plan import documents, hopeless, is_settled, missing, owned, patch, reference
+from iacorch.infra.provider.resources.manifest_plan import (
+    documents,
+    hopeless,
+    is_settled,
+    missing,
+    owned,
+    patch,
+    reference,
+)
 
 NAMED = (("Service", "web"), ("Namespace", "shop"))
 SERVICE = {

@@ -14,10 +14,10 @@ from iacorch.api.catalogue import NODE_CLAIM, NODE_POOL
 from iacorch.daemons.controlplane import Settings, running
 from iacorch.errors import EngineError, Invalid
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
-from iacorch.infra.provider.cluster import opened
-from iacorch.infra.provider.manifest import Manifests
-from iacorch.infra.provider.node_pool import POOL_LABEL, NodePools, manifest
 from iacorch.infra.provider.resource import Request
+from iacorch.infra.provider.resources.cluster import opened
+from iacorch.infra.provider.resources.manifest import Manifests
+from iacorch.infra.provider.resources.node_pool import POOL_LABEL, NodePools, manifest
 from iacorch.kit.clock import SystemClock
 from iacorch.provision import words
 

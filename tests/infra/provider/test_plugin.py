@@ -12,11 +12,11 @@ import pytest
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc
 
 from iacorch.infra.machines.docker_provider import wire
-from iacorch.infra.provider.control_plane import SPEC as CONTROL_PLANE
-from iacorch.infra.provider.node import SPEC as NODE
 from iacorch.infra.provider.progress import connected
 from iacorch.infra.provider.properties import ResourceSpec
 from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request
+from iacorch.infra.provider.resources.control_plane import SPEC as CONTROL_PLANE
+from iacorch.infra.provider.resources.node import SPEC as NODE
 from iacorch.infra.provider.servicer import Provider
 
 URN = "urn:pulumi:dev::shop::{}::one"

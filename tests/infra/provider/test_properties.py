@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
-from iacorch.infra.provider.node import SPEC
 from iacorch.infra.provider.properties import Change, Difference, check, differences, fill
-from iacorch.infra.provider.virtual_machine_spec import SPEC as VIRTUAL_MACHINE
+from iacorch.infra.provider.resources.node import SPEC
+from iacorch.infra.provider.resources.virtual_machine_spec import SPEC as VIRTUAL_MACHINE
 
 INPUTS: dict[str, Any] = {
     "nodeName": "w1",

@@ -23,14 +23,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from iacorch.api.catalogue import NODE, POD
 from iacorch.infra.bootstrap.errors import HostError
 from iacorch.infra.bootstrap.sources import PACKAGE
-from iacorch.infra.provider.cluster import opened
-from iacorch.infra.provider.control_plane import ControlPlanes
-from iacorch.infra.provider.machine import Machines
-from iacorch.infra.provider.manifest import Manifests
-from iacorch.infra.provider.node import Nodes
 from iacorch.infra.provider.properties import fill
 from iacorch.infra.provider.resource import HalfMade, Made, Request, Resource
-from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.infra.provider.resources.cluster import opened
+from iacorch.infra.provider.resources.control_plane import ControlPlanes
+from iacorch.infra.provider.resources.machine import Machines
+from iacorch.infra.provider.resources.manifest import Manifests
+from iacorch.infra.provider.resources.node import Nodes
+from iacorch.infra.provider.resources.ssh_key import key_pair
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from tests.agent import busybox

@@ -11,12 +11,12 @@ from iacorch.infra.bootstrap.facts import Facts, Installation
 from iacorch.infra.bootstrap.plan import AGENT_UNIT, CONTROL_PLANE_UNIT
 from iacorch.infra.bootstrap.ssh import SshTarget
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
-from iacorch.infra.provider.control_plane import ControlPlanes, reached_at
-from iacorch.infra.provider.machine import Look, Machines
-from iacorch.infra.provider.node import Nodes
 from iacorch.infra.provider.properties import differences
 from iacorch.infra.provider.resource import HalfMade, Request, Resource, token_of
-from iacorch.infra.provider.ssh_key import key_pair
+from iacorch.infra.provider.resources.control_plane import ControlPlanes, reached_at
+from iacorch.infra.provider.resources.machine import Look, Machines
+from iacorch.infra.provider.resources.node import Nodes
+from iacorch.infra.provider.resources.ssh_key import key_pair
 from iacorch.kit import limits
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SeededIds

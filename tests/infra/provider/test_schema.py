@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from iacorch.infra.provider.machine_class import SPEC as MACHINE_CLASS
-from iacorch.infra.provider.node import SPEC as NODE
-from iacorch.infra.provider.node_pool import SPEC as NODE_POOL
+from iacorch.infra.provider.resources.machine_class import SPEC as MACHINE_CLASS
+from iacorch.infra.provider.resources.node import SPEC as NODE
+from iacorch.infra.provider.resources.node_pool import SPEC as NODE_POOL
+from iacorch.infra.provider.resources.virtual_machine_spec import SPEC as VIRTUAL_MACHINE
 from iacorch.infra.provider.schema import package_schema
-from iacorch.infra.provider.virtual_machine_spec import SPEC as VIRTUAL_MACHINE
 
 SCHEMA: dict[str, Any] = json.loads(package_schema("1.2.3", (NODE, VIRTUAL_MACHINE, MACHINE_CLASS, NODE_POOL)))
 

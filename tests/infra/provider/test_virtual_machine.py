@@ -17,9 +17,9 @@ from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.machines.errors import InvalidSpec, UnknownSize
 from iacorch.infra.machines.fake import FakeCloud, FakeDriver, Faults
 from iacorch.infra.machines.fake.offerings import offerings
-from iacorch.infra.provider.machine_class import MachineClasses, narrowed
-from iacorch.infra.provider.manifest import Manifests
-from iacorch.infra.provider.virtual_machine import VirtualMachines, import_id
+from iacorch.infra.provider.resources.machine_class import MachineClasses, narrowed
+from iacorch.infra.provider.resources.manifest import Manifests
+from iacorch.infra.provider.resources.virtual_machine import VirtualMachines, import_id
 from iacorch.kit.ids import SeededIds
 from tests.infra.machines.worlds import QuickClock
 from tests.infra.provider.test_plugin import serving

@@ -13,11 +13,11 @@ from typing import Any, Final
 from iacorch.api.catalogue import NODE_CLAIM
 from iacorch.errors import EngineError
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
-from iacorch.infra.provider import cluster
-from iacorch.infra.provider.manifest import Manifests
-from iacorch.infra.provider.node import taint_failures
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
 from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, name_of
+from iacorch.infra.provider.resources import cluster
+from iacorch.infra.provider.resources.manifest import Manifests
+from iacorch.infra.provider.resources.node import taint_failures
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 

@@ -16,11 +16,11 @@ from iacorch.api.objects import Object
 from iacorch.client.contract import Client, Propagation
 from iacorch.errors import ApiError, ConfigError, Conflict, EngineError, NotFound, Unavailable
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
-from iacorch.infra.provider import cluster
-from iacorch.infra.provider import manifest_plan as plan
-from iacorch.infra.provider.manifest_plan import Reference
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
 from iacorch.infra.provider.resource import CUT_SHORT, HalfMade, Made, Properties, Request, Say, words
+from iacorch.infra.provider.resources import cluster
+from iacorch.infra.provider.resources import manifest_plan as plan
+from iacorch.infra.provider.resources.manifest_plan import Reference
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 

@@ -14,10 +14,10 @@ from iacorch.infra.machines.contract import CapacityType, MachineDriver, Offerin
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN, has_unknown
 from iacorch.infra.machines.errors import CloudUnavailable, InvalidSpec, Throttled, UnknownSize, UnknownZone
 from iacorch.infra.machines.registry import names
-from iacorch.infra.provider.manifest import Manifests
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
 from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, name_of, words
-from iacorch.infra.provider.virtual_machine_spec import price_words
+from iacorch.infra.provider.resources.manifest import Manifests
+from iacorch.infra.provider.resources.virtual_machine_spec import price_words
 from iacorch.kit.text import did_you_mean
 
 Open = Callable[[str, Mapping[str, Any]], MachineDriver]

@@ -23,10 +23,10 @@ from iacorch.infra.machines.errors import (
     Throttled,
 )
 from iacorch.infra.machines.retries import wait_gone, wait_running
-from iacorch.infra.provider import virtual_machine_spec as shapes
 from iacorch.infra.provider.properties import Difference, Failure
 from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, name_of, token_of, words
-from iacorch.infra.provider.virtual_machine_spec import SPEC
+from iacorch.infra.provider.resources import virtual_machine_spec as shapes
+from iacorch.infra.provider.resources.virtual_machine_spec import SPEC
 from iacorch.kit.clock import Clock
 
 Open = Callable[[str, Mapping[str, Any]], MachineDriver]

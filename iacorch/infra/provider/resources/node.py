@@ -18,10 +18,10 @@ from iacorch.infra.bootstrap.errors import PlaybookFailed, WentBack
 from iacorch.infra.bootstrap.plan import AGENT_UNIT, NodeConfig, node_ip, plan_node
 from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
-from iacorch.infra.provider import cluster
-from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
 from iacorch.infra.provider.resource import CUT_SHORT, HalfMade, Made, Properties, Request, name_of, words
+from iacorch.infra.provider.resources import cluster
+from iacorch.infra.provider.resources.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
 from iacorch.kit import limits
 
 SPEC = ResourceSpec(

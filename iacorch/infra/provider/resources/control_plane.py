@@ -23,10 +23,10 @@ from iacorch.infra.bootstrap.plan import (
 )
 from iacorch.infra.bootstrap.ssh import SshSession
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN, has_unknown
-from iacorch.infra.provider import cluster
-from iacorch.infra.provider.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
 from iacorch.infra.provider.resource import CUT_SHORT, HalfMade, Made, Properties, Request, words
+from iacorch.infra.provider.resources import cluster
+from iacorch.infra.provider.resources.machine import CONNECTION, MACHINE_ID, RELEASE, SEEN, Machines, seen, target_of
 from iacorch.kit import limits
 from iacorch.kit.ids import Ids
 
