@@ -23,15 +23,15 @@ from typing import Any
 import structlog
 
 from iacorch.kit.virtual import run_virtual
-from iacorch.provision import disruption
-from iacorch.provision.amounts import Amounts
-from iacorch.provision.claim import claim_of, held, new_claim
-from iacorch.provision.guard import Guard
-from iacorch.provision.money import Spending
-from iacorch.provision.offers import Offer
-from iacorch.provision.pool import Pool, pool_of
-from iacorch.provision.sizing import Supply, size
-from iacorch.provision.virtual import build
+from iacorch.provision.decisions import disruption
+from iacorch.provision.decisions.guard import Guard
+from iacorch.provision.decisions.sizing import Supply, size
+from iacorch.provision.decisions.virtual import build
+from iacorch.provision.pools.amounts import Amounts
+from iacorch.provision.pools.claim import claim_of, held, new_claim
+from iacorch.provision.pools.money import Spending
+from iacorch.provision.pools.offers import Offer
+from iacorch.provision.pools.pool import Pool, pool_of
 from iacorch.scheduler.pod import PodInfo, pod_info
 from iacorch.sim.pools import PoolWorld, opened
 

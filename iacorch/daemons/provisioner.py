@@ -31,9 +31,9 @@ from iacorch.kit import limits
 from iacorch.kit.clock import Clock, SystemClock
 from iacorch.kit.ids import Ids, SystemIds
 from iacorch.kit.tasks import Tasks
-from iacorch.provision.hands import HandsByDriver
+from iacorch.provision.machines.hands import HandsByDriver
+from iacorch.provision.machines.stacks import StackMachines, passphrase
 from iacorch.provision.provisioner import Provisioner
-from iacorch.provision.stacks import StackMachines, passphrase
 
 log = structlog.get_logger(__name__)
 

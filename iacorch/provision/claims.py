@@ -24,14 +24,14 @@ from iacorch.errors import IacorchError
 from iacorch.infra.bootstrap import marks
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
-from iacorch.provision import movable
-from iacorch.provision.claim import Claim, claim_of
-from iacorch.provision.lifecycle import Seen, Work, step
-from iacorch.provision.machines import Order, View
-from iacorch.provision.operations import Operations
-from iacorch.provision.pool import Pool, pool_of
-from iacorch.provision.repair import Power, Ward
-from iacorch.provision.words import POOL_LABEL, Condition
+from iacorch.provision.decisions import movable
+from iacorch.provision.decisions.lifecycle import Seen, Work, step
+from iacorch.provision.decisions.repair import Power, Ward
+from iacorch.provision.machines.contract import Order, View
+from iacorch.provision.machines.operations import Operations
+from iacorch.provision.pools.claim import Claim, claim_of
+from iacorch.provision.pools.pool import Pool, pool_of
+from iacorch.provision.pools.words import POOL_LABEL, Condition
 
 log = structlog.get_logger(__name__)
 

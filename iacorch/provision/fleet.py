@@ -23,11 +23,11 @@ from iacorch.controllers.runtime import Watch
 from iacorch.errors import IacorchError
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
-from iacorch.provision.claim import claim_of
-from iacorch.provision.machines import Machines
-from iacorch.provision.movable import Parsed
-from iacorch.provision.offers import Offer
-from iacorch.provision.plan import Observed, decide
+from iacorch.provision.decisions.movable import Parsed
+from iacorch.provision.decisions.plan import Observed, decide
+from iacorch.provision.machines.contract import Machines
+from iacorch.provision.pools.claim import claim_of
+from iacorch.provision.pools.offers import Offer
 
 log = structlog.get_logger(__name__)
 FLEET: Key = ("", "fleet")

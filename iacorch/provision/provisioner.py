@@ -23,12 +23,12 @@ from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.kit.tasks import Tasks, keep_running
 from iacorch.provision.claims import ClaimController
+from iacorch.provision.decisions.lifecycle import Work
 from iacorch.provision.fleet import FLEET, FleetController
-from iacorch.provision.journal import Journal
 from iacorch.provision.leadership import Leadership
-from iacorch.provision.lifecycle import Work
-from iacorch.provision.machines import Machines
-from iacorch.provision.operations import Operations
+from iacorch.provision.machines.contract import Machines
+from iacorch.provision.machines.journal import Journal
+from iacorch.provision.machines.operations import Operations
 
 log = structlog.get_logger(__name__)
 COMPONENT = "iacorch-provisioner"

@@ -25,10 +25,10 @@ from iacorch.infra.machines.fake import FakeCloud, FakeDriver
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.ids import SeededIds
 from iacorch.kit.tasks import Tasks
-from iacorch.provision.amounts import micros
-from iacorch.provision.drivers import DriverMachines
-from iacorch.provision.lifecycle import Work
-from iacorch.provision.machines import Order
+from iacorch.provision.decisions.lifecycle import Work
+from iacorch.provision.machines.contract import Order
+from iacorch.provision.machines.drivers import DriverMachines
+from iacorch.provision.pools.amounts import micros
 from iacorch.provision.provisioner import Provisioner
 from iacorch.server import bootstrapping
 from iacorch.server.local import LocalClient

@@ -1,8 +1,8 @@
 """The program of one NodeClaim's stack: a machine, and the node that it becomes.
 
-In: an order, as JSON in the file that `IACORCH_ORDER` names (written by `iacorch.provision.stacks`). Out: a stack with
-a key, a machine made by the class's driver, and a Node. One stack for each claim: one writer for each state file, a
-claim that fails blocks nobody, and adding a node costs the same at 3 and at 300.
+In: an order, as JSON in the file that `IACORCH_ORDER` names (written by `iacorch.provision.machines.stacks`). Out: a
+stack with a key, a machine made by the class's driver, and a Node. One stack for each claim: one writer for each state
+file, a claim that fails blocks nobody, and adding a node costs the same at 3 and at 300.
 """
 
 from __future__ import annotations

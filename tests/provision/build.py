@@ -7,13 +7,13 @@ from typing import Any
 
 from iacorch.api.objects import Object
 from iacorch.kit.clock import rfc3339
-from iacorch.provision.amounts import Amounts
-from iacorch.provision.claim import Claim, claim_of, new_claim
-from iacorch.provision.money import Limits, Spending
-from iacorch.provision.offers import Offer
-from iacorch.provision.pool import Pool, pool_of
-from iacorch.provision.sizing import Supply
-from iacorch.provision.words import Condition
+from iacorch.provision.decisions.sizing import Supply
+from iacorch.provision.pools.amounts import Amounts
+from iacorch.provision.pools.claim import Claim, claim_of, new_claim
+from iacorch.provision.pools.money import Limits, Spending
+from iacorch.provision.pools.offers import Offer
+from iacorch.provision.pools.pool import Pool, pool_of
+from iacorch.provision.pools.words import Condition
 from iacorch.scheduler.pod import PodInfo, pod_info
 
 NOW = datetime(2026, 11, 16, 12, tzinfo=UTC)

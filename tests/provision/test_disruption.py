@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from iacorch.api.objects import Object
-from iacorch.provision.claim import Claim, held
-from iacorch.provision.disruption import Decision, Fleet, plan
-from iacorch.provision.guard import Guard
-from iacorch.provision.money import Spending
-from iacorch.provision.offers import Offer
-from iacorch.provision.pool import Pool
-from iacorch.provision.sizing import Supply
-from iacorch.provision.virtual import build
+from iacorch.provision.decisions.disruption import Decision, Fleet, plan
+from iacorch.provision.decisions.guard import Guard
+from iacorch.provision.decisions.sizing import Supply
+from iacorch.provision.decisions.virtual import build
+from iacorch.provision.pools.claim import Claim, held
+from iacorch.provision.pools.money import Spending
+from iacorch.provision.pools.offers import Offer
+from iacorch.provision.pools.pool import Pool
 from iacorch.scheduler.pod import PodInfo
 from tests.provision.build import COIN, NOW, claim, info, node, offer, pool
 

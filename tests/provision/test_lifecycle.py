@@ -13,10 +13,10 @@ from iacorch.controllers.actions import Delete, Patch
 from iacorch.infra.bootstrap.marks import UPDATE
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
-from iacorch.provision import lifecycle
-from iacorch.provision.claim import claim_of
-from iacorch.provision.lifecycle import Outcome, Seen, Step, Work
-from iacorch.provision.repair import Power, Ward
+from iacorch.provision.decisions import lifecycle
+from iacorch.provision.decisions.lifecycle import Outcome, Seen, Step, Work
+from iacorch.provision.decisions.repair import Power, Ward
+from iacorch.provision.pools.claim import claim_of
 from tests.provision.build import NOW, claim_object, node, pool
 
 GOING = rfc3339(NOW - timedelta(seconds=5))

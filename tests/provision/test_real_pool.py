@@ -23,7 +23,7 @@ from iacorch.daemons.provisioner import cluster_name
 from iacorch.infra.bootstrap.marks import UPDATE
 from iacorch.infra.machines.aws.shapes import as_list
 from iacorch.infra.machines.contract import OwnerTags
-from iacorch.provision.words import POOL_LABEL
+from iacorch.provision.pools.words import POOL_LABEL
 from tests.agent import busybox
 from tests.infra.machines import containers
 from tests.infra.machines.ec2_machines import Machines, debian, ec2_with_machines

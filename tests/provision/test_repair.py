@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from iacorch.provision import repair
-from iacorch.provision.pool import RepairPolicy
-from iacorch.provision.repair import History, Power, Rung, Verdict, Ward
+from iacorch.provision.decisions import repair
+from iacorch.provision.decisions.repair import History, Power, Rung, Verdict, Ward
+from iacorch.provision.pools.pool import RepairPolicy
 from tests.provision.build import NOW, pool
 
 

@@ -12,12 +12,13 @@ from iacorch.errors import IacorchError
 from iacorch.infra.engine.errors import ResourceFailed
 from iacorch.infra.machines.errors import InsufficientCapacity
 from iacorch.kit import limits
-from iacorch.provision import money, offers, reaper
-from iacorch.provision.hours import hours_of
-from iacorch.provision.machines import Owned
-from iacorch.provision.money import Rent, Spending, settled
-from iacorch.provision.offers import OfferKey, Refused
-from iacorch.provision.operations import refusal_in
+from iacorch.provision.machines import reaper
+from iacorch.provision.machines.contract import Owned
+from iacorch.provision.machines.operations import refusal_in
+from iacorch.provision.pools import money, offers
+from iacorch.provision.pools.hours import hours_of
+from iacorch.provision.pools.money import Rent, Spending, settled
+from iacorch.provision.pools.offers import OfferKey, Refused
 from tests.provision.build import COIN, NOW, offer
 
 OFFICE = [{"days": ["Mon", "Tue", "Wed", "Thu", "Fri"], "from": "08:00", "until": "18:00"}]

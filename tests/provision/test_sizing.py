@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iacorch.provision.amounts import Amounts
-from iacorch.provision.sizing import Sizing, Supply, size
-from iacorch.provision.virtual import Cluster, build
+from iacorch.provision.decisions.sizing import Sizing, Supply, size
+from iacorch.provision.decisions.virtual import Cluster, build
+from iacorch.provision.pools.amounts import Amounts
 from iacorch.scheduler.pod import PodInfo
 from tests.provision.build import NOW, claim, info, node, offer, supply
 

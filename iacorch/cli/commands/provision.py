@@ -65,8 +65,8 @@ def reap(target: Target, yes: bool, as_json: bool, kubeconfig: Path | None) -> N
 
 async def _reap(endpoint: Endpoint, *, yes: bool, as_json: bool) -> None:
     from iacorch.daemons.provisioner import cluster_name
-    from iacorch.provision import reaper
-    from iacorch.provision.hands import HandsByDriver
+    from iacorch.provision.machines import reaper
+    from iacorch.provision.machines.hands import HandsByDriver
 
     async with HttpClient(endpoint) as client:
         hands = HandsByDriver(cluster=await cluster_name(client), clock=SystemClock(), ids=SystemIds())

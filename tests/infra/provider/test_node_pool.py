@@ -19,7 +19,7 @@ from iacorch.infra.provider.resources.cluster import opened
 from iacorch.infra.provider.resources.manifest import Manifests
 from iacorch.infra.provider.resources.node_pool import POOL_LABEL, NodePools, manifest
 from iacorch.kit.clock import SystemClock
-from iacorch.provision import words
+from iacorch.provision.pools import words
 
 POOLS = NodePools(Manifests(SystemClock()), SystemClock())
 URN = "urn:pulumi:dev::shop::iacorch:index:NodePool::Burst_1"

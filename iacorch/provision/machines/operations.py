@@ -2,7 +2,7 @@
 
 In: orders and what to do (`lifecycle.Work`). Out: what is under way, and how it ended, until somebody has taken it over
 into the claim's status. Nothing here decides; errors become `Outcome`s. A crash loses what is under way and nothing
-else: the next step starts it again, and everything that `machines` does may be asked for twice.
+else: the next step starts it again, and everything that a `Machines` does may be asked for twice.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from iacorch.infra.provider.resources import cluster
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.tasks import Tasks
-from iacorch.provision.journal import Journal
-from iacorch.provision.lifecycle import Outcome, Work
-from iacorch.provision.machines import Machines, Made, Order
+from iacorch.provision.decisions.lifecycle import Outcome, Work
+from iacorch.provision.machines.contract import Machines, Made, Order
+from iacorch.provision.machines.journal import Journal
 
 log = structlog.get_logger(__name__)
 _REFUSALS = (InsufficientCapacity, QuotaExceeded, InvalidSpec, NotPermitted, MissingCredentials, CannotDo)

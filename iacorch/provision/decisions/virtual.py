@@ -12,9 +12,9 @@ from typing import Any
 
 from iacorch.api import objects, quantity
 from iacorch.api.objects import Object
-from iacorch.provision.claim import Claim
-from iacorch.provision.offers import Offer
-from iacorch.provision.words import HOSTNAME_LABEL, Condition
+from iacorch.provision.pools.claim import Claim
+from iacorch.provision.pools.offers import Offer
+from iacorch.provision.pools.words import HOSTNAME_LABEL, Condition
 from iacorch.scheduler import filters
 from iacorch.scheduler.pod import PodInfo
 from iacorch.scheduler.snapshot import Snapshot

@@ -21,8 +21,8 @@ from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
-from iacorch.provision.amounts import micros, money_text
-from iacorch.provision.words import CAPACITY_LABEL, TYPE_LABEL, ZONE_LABEL, Capacity
+from iacorch.provision.pools.amounts import micros, money_text
+from iacorch.provision.pools.words import CAPACITY_LABEL, TYPE_LABEL, ZONE_LABEL, Capacity
 
 
 class OfferKey(NamedTuple):

@@ -14,10 +14,10 @@ from iacorch.api import durations, objects
 from iacorch.api.catalogue import NODE_CLAIM
 from iacorch.api.objects import Object
 from iacorch.infra.bootstrap import marks
-from iacorch.provision.amounts import Amounts, capacity_amounts, micros, money_text
-from iacorch.provision.offers import Offer, offer_of
-from iacorch.provision.pool import Pool
-from iacorch.provision.words import FINALIZER, HASH, POOL_LABEL, REPLACES, Condition
+from iacorch.provision.pools.amounts import Amounts, capacity_amounts, micros, money_text
+from iacorch.provision.pools.offers import Offer, offer_of
+from iacorch.provision.pools.pool import Pool
+from iacorch.provision.pools.words import FINALIZER, HASH, POOL_LABEL, REPLACES, Condition
 
 
 @dataclass(frozen=True, slots=True)

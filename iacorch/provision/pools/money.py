@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from iacorch.provision.amounts import Amounts, cpu_text, memory_text, money_text
+from iacorch.provision.pools.amounts import Amounts, cpu_text, memory_text, money_text
 
 _HOUR: Final = 3_600
 

@@ -18,11 +18,11 @@ from iacorch.infra.machines import registry
 from iacorch.infra.machines.contract import MachineDriver
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
-from iacorch.provision.containers import ContainerHands
-from iacorch.provision.drivers import DriverMachines
-from iacorch.provision.lifecycle import Work
-from iacorch.provision.machines import Hands, Mended, Order, Owned, Say, View
-from iacorch.provision.offers import Offer
+from iacorch.provision.decisions.lifecycle import Work
+from iacorch.provision.machines.containers import ContainerHands
+from iacorch.provision.machines.contract import Hands, Mended, Order, Owned, Say, View
+from iacorch.provision.machines.drivers import DriverMachines
+from iacorch.provision.pools.offers import Offer
 
 Opener = Callable[[str, Clock, Ids], Hands]
 

@@ -31,7 +31,7 @@ from typing import Any, Final
 from iacorch.api import intstr, objects
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
-from iacorch.provision.pool import RepairPolicy, share
+from iacorch.provision.pools.pool import RepairPolicy, share
 
 
 class Rung(StrEnum):

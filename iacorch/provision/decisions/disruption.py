@@ -27,14 +27,14 @@ from typing import Final
 
 from iacorch.api.objects import Object
 from iacorch.kit import limits
-from iacorch.provision.amounts import Amounts, money_text
-from iacorch.provision.claim import Claim, held
-from iacorch.provision.guard import Guard
-from iacorch.provision.money import over_money
-from iacorch.provision.pool import NEVER, WHEN_UNDERUSED, Pool
-from iacorch.provision.sizing import Supply, Wanted, size
-from iacorch.provision.virtual import Cluster, Known
-from iacorch.provision.words import Capacity, Condition, Reason
+from iacorch.provision.decisions.guard import Guard
+from iacorch.provision.decisions.sizing import Supply, Wanted, size
+from iacorch.provision.decisions.virtual import Cluster, Known
+from iacorch.provision.pools.amounts import Amounts, money_text
+from iacorch.provision.pools.claim import Claim, held
+from iacorch.provision.pools.money import over_money
+from iacorch.provision.pools.pool import NEVER, WHEN_UNDERUSED, Pool
+from iacorch.provision.pools.words import Capacity, Condition, Reason
 from iacorch.scheduler.plan import Placement
 from iacorch.scheduler.plan import plan as schedule
 from iacorch.scheduler.pod import PodInfo

@@ -37,9 +37,9 @@ from iacorch.infra.engine.contract import (
 from iacorch.infra.engine.errors import StackMissing
 from iacorch.infra.machines.contract import OwnerTags
 from iacorch.infra.machines.errors import CannotDo
-from iacorch.provision.lifecycle import Work
-from iacorch.provision.machines import Hands, Made, Mended, Order, Owned, Say, View
-from iacorch.provision.offers import Offer, offer_of
+from iacorch.provision.decisions.lifecycle import Work
+from iacorch.provision.machines.contract import Hands, Made, Mended, Order, Owned, Say, View
+from iacorch.provision.pools.offers import Offer, offer_of
 from iacorch.stack.claim import ORDER
 
 ReadJoining = Callable[[], Awaitable[Mapping[str, str]]]

@@ -27,19 +27,19 @@ from iacorch.client.recorder import NORMAL, WARNING
 from iacorch.controllers.actions import Action, Create, Delete, Patch, Plan, Say, replace_status
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
-from iacorch.provision import disruption, movable, repair
-from iacorch.provision.amounts import Amounts, cpu_text, memory_text, money_text
-from iacorch.provision.claim import DISRUPTION, Claim, held, new_claim
-from iacorch.provision.guard import Guard
-from iacorch.provision.lifecycle import set_condition
-from iacorch.provision.money import Refusal, Rent, Spending, month_of, settled
-from iacorch.provision.movable import Parsed
-from iacorch.provision.offers import Offer, Refused, kept, refusals_of, remembered, usable
-from iacorch.provision.pool import Pool, pool_of
-from iacorch.provision.repair import Rung
-from iacorch.provision.sizing import Sizing, Supply, Wanted, size
-from iacorch.provision.virtual import Cluster, Known, build
-from iacorch.provision.words import Capacity, Condition, PoolCondition
+from iacorch.provision.decisions import disruption, movable, repair
+from iacorch.provision.decisions.guard import Guard
+from iacorch.provision.decisions.lifecycle import set_condition
+from iacorch.provision.decisions.movable import Parsed
+from iacorch.provision.decisions.repair import Rung
+from iacorch.provision.decisions.sizing import Sizing, Supply, Wanted, size
+from iacorch.provision.decisions.virtual import Cluster, Known, build
+from iacorch.provision.pools.amounts import Amounts, cpu_text, memory_text, money_text
+from iacorch.provision.pools.claim import DISRUPTION, Claim, held, new_claim
+from iacorch.provision.pools.money import Refusal, Rent, Spending, month_of, settled
+from iacorch.provision.pools.offers import Offer, Refused, kept, refusals_of, remembered, usable
+from iacorch.provision.pools.pool import Pool, pool_of
+from iacorch.provision.pools.words import Capacity, Condition, PoolCondition
 from iacorch.scheduler.pod import PodInfo
 
 _SETTLE_SECONDS: Final = 60.0

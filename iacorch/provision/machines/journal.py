@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import structlog
 
-from iacorch.provision.machines import Order, order_of_record
+from iacorch.provision.machines.contract import Order, order_of_record
 
 log = structlog.get_logger(__name__)
 

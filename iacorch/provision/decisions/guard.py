@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from iacorch.api import objects, selectors
 from iacorch.api.objects import Object
 from iacorch.api.selectors import LabelSelector
-from iacorch.provision.words import KEEP
+from iacorch.provision.pools.words import KEEP
 from iacorch.scheduler.pod import PodInfo
 
 

@@ -26,10 +26,10 @@ from iacorch.infra.machines.errors import CannotDo, MachineNotFound
 from iacorch.infra.machines.retries import wait_gone, wait_running
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock, rfc3339
-from iacorch.provision.lifecycle import Work
-from iacorch.provision.machines import Made, Mended, Order, Owned, Say, View
-from iacorch.provision.offers import Offer, offer_of
-from iacorch.provision.repair import Power
+from iacorch.provision.decisions.lifecycle import Work
+from iacorch.provision.decisions.repair import Power
+from iacorch.provision.machines.contract import Made, Mended, Order, Owned, Say, View
+from iacorch.provision.pools.offers import Offer, offer_of
 
 Open = Callable[[Object], Awaitable[MachineDriver]]
 Touch = Callable[[Order, Work], Awaitable[str]]

@@ -15,7 +15,7 @@ from iacorch.api.catalogue import MACHINE_CLASS, NODE_CLAIM
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client
 from iacorch.errors import IacorchError
-from iacorch.provision.machines import Hands, Owned
+from iacorch.provision.machines.contract import Hands, Owned
 
 
 @dataclass(frozen=True, slots=True)

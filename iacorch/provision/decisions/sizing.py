@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iacorch.kit import limits
-from iacorch.provision.amounts import GIB, Amounts, capacity_amounts
-from iacorch.provision.money import Refusal, Spending, refused
-from iacorch.provision.offers import Offer
-from iacorch.provision.pool import Pool
-from iacorch.provision.virtual import Cluster, Known, fits, nominal, virtual_node
+from iacorch.provision.decisions.virtual import Cluster, Known, fits, nominal, virtual_node
+from iacorch.provision.pools.amounts import GIB, Amounts, capacity_amounts
+from iacorch.provision.pools.money import Refusal, Spending, refused
+from iacorch.provision.pools.offers import Offer
+from iacorch.provision.pools.pool import Pool
 from iacorch.scheduler import filters
 from iacorch.scheduler.plan import Placement
 from iacorch.scheduler.plan import plan as schedule

@@ -17,10 +17,10 @@ from iacorch.api.objects import Object
 from iacorch.infra.machines.contract import TAG_CLAIM, TAG_CLUSTER
 from iacorch.infra.machines.docker_provider import docker_api
 from iacorch.infra.machines.errors import CannotDo
-from iacorch.provision.lifecycle import Work
-from iacorch.provision.machines import Mended, Order, Owned, Say, View
-from iacorch.provision.offers import Offer
-from iacorch.provision.repair import Power
+from iacorch.provision.decisions.lifecycle import Work
+from iacorch.provision.decisions.repair import Power
+from iacorch.provision.machines.contract import Mended, Order, Owned, Say, View
+from iacorch.provision.pools.offers import Offer
 
 
 class ContainerHands:

@@ -32,11 +32,11 @@ from iacorch.api.objects import Object
 from iacorch.controllers.actions import Action, Delete, Patch, Say
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
-from iacorch.provision import repair
-from iacorch.provision.claim import Claim
-from iacorch.provision.pool import Pool
-from iacorch.provision.repair import History, Power, Rung, Ward
-from iacorch.provision.words import OUT_OF_SERVICE, POOL_LABEL, Condition, Reason
+from iacorch.provision.decisions import repair
+from iacorch.provision.decisions.repair import History, Power, Rung, Ward
+from iacorch.provision.pools.claim import Claim
+from iacorch.provision.pools.pool import Pool
+from iacorch.provision.pools.words import OUT_OF_SERVICE, POOL_LABEL, Condition, Reason
 
 _JOIN_BROKEN: Final = "NeverJoined"
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from iacorch.api.objects import Object
-from iacorch.provision.lifecycle import Work
-from iacorch.provision.offers import Offer, offer_of
-from iacorch.provision.repair import Power
+from iacorch.provision.decisions.lifecycle import Work
+from iacorch.provision.decisions.repair import Power
+from iacorch.provision.pools.offers import Offer, offer_of
 
 Say = Callable[[str], None]
 

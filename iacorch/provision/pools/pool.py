@@ -18,10 +18,10 @@ from iacorch.api.intstr import IntOrString
 from iacorch.api.objects import Object
 from iacorch.api.selectors import LabelSelector
 from iacorch.kit import limits as numbers
-from iacorch.provision.amounts import micros
-from iacorch.provision.hours import Hours, hours_of
-from iacorch.provision.money import Limits, Spending
-from iacorch.provision.words import POOL_LABEL, Reason
+from iacorch.provision.pools.amounts import micros
+from iacorch.provision.pools.hours import Hours, hours_of
+from iacorch.provision.pools.money import Limits, Spending
+from iacorch.provision.pools.words import POOL_LABEL, Reason
 
 NEVER, WHEN_EMPTY, WHEN_UNDERUSED = "Never", "WhenEmpty", "WhenEmptyOrUnderutilized"
 
