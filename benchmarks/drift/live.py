@@ -87,7 +87,7 @@ ON_MACHINES = [
     ("worker-2", f"systemctl disable -q {AGENT}.service", "Service", AGENT),
     ("worker-2", "mkdir -p /etc/systemd/system/docker.service.d && printf '[Service]\\nNice=5\\n' "
                  "> /etc/systemd/system/docker.service.d/nice.conf", "File", "nice.conf"),
-    ("worker-2", f"rm /opt/iacorch/{BUNDLE}/lib/iacorch/agent/names.py", "Bundle", ""),
+    ("worker-2", f"rm /opt/iacorch/{BUNDLE}/lib/iacorch/agent/containers/names.py", "Bundle", ""),
     ("worker-2", "chown nobody /etc/iacorch/agent-token", "File", "agent-token"),
     ("worker-2", "rm /var/lib/iacorch-agent/pki/agent.crt", "Certificate", "agent.crt"),
     ("worker-2", "dpkg -r --force-depends nftables >/dev/null 2>&1", "Program", "nft"),
@@ -111,7 +111,7 @@ MORE_ON_MACHINES = [
     ("worker-1", "ip route del 10.96.0.0/16", "", "", "ip route | grep -q ^10.96.0.0/16"),
     ("worker-2", "nft flush ruleset", "", "", "nft list table ip iacorch | grep -q 10.96"),
     ("worker-2", "sysctl -qw net.ipv4.ip_forward=0", "", "", "grep -q 1 /proc/sys/net/ipv4/ip_forward"),
-    ("worker-1", f"f=/opt/iacorch/{BUNDLE}/lib/iacorch/agent/machine.py; echo '# by hand' >> $f; touch -d @0 $f",
+    ("worker-1", f"f=/opt/iacorch/{BUNDLE}/lib/iacorch/agent/node.py; echo '# by hand' >> $f; touch -d @0 $f",
      "Bundle", "", f"! grep -rqs '# by hand' /opt/iacorch/{BUNDLE}/lib/iacorch"),
     ("worker-1", f"cp /bin/true /opt/iacorch/{BUNDLE}/bin/iacorch-agent", "Bundle", "",
      f"! cmp -s /bin/true /opt/iacorch/{BUNDLE}/bin/iacorch-agent"),

@@ -3,7 +3,7 @@
 In: pods as they were accepted, with the status that was last reported. Out: the same after a restart of the agent, also
 while the API is away. One small file a pod; a file that cannot be read is put aside, because the API or the runtime
 will tell of its pod again. What the disk refuses is not promised, and `trouble` says so: pods run all the same, but an
-agent that starts again does not know them until the API is there. `pods.py` and the worker call it.
+agent that starts again does not know them until the API is there. `pods/pods.py` and the worker call it.
 """
 
 from __future__ import annotations

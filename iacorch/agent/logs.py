@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from iacorch.agent.pods import Pods
+from iacorch.agent.pods.pods import Pods
 from iacorch.agent.runtime.contract import ContainerState, LogOptions, Runtime
 from iacorch.api import objects
 from iacorch.errors import BadRequest, NotFound

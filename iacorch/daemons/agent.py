@@ -2,7 +2,7 @@
 
 In: flags. Out: a node that runs pods, until SIGTERM, which ends this process and leaves every container running. This
 is the composition root: it makes the clock, the IDs, the client, the runtime and the network, hands each what it needs,
-and decides nothing itself. Read on in `iacorch.agent.pods`.
+and decides nothing itself. Read on in `iacorch.agent.pods.pods`.
 
 argparse and not click: the agent has 60 MB, and every import counts.
 """
@@ -26,19 +26,19 @@ import structlog
 
 import iacorch
 from iacorch.agent import join
+from iacorch.agent.containers.names import ClusterDns
+from iacorch.agent.containers.references import References
 from iacorch.agent.health import Watching
 from iacorch.agent.journal import Journal
 from iacorch.agent.logs import Logs
-from iacorch.agent.names import ClusterDns
 from iacorch.agent.network.contract import PodNetwork
 from iacorch.agent.network.dns.sockets import Sockets
 from iacorch.agent.network.node import NodeNetwork
 from iacorch.agent.node import Machine, NodeKeeper, stand_in
-from iacorch.agent.operations import Node
-from iacorch.agent.pods import Pods
-from iacorch.agent.prober import SocketProber
-from iacorch.agent.references import References
-from iacorch.agent.reporter import Reporter
+from iacorch.agent.pods.operations import Node
+from iacorch.agent.pods.pods import Pods
+from iacorch.agent.pods.prober import SocketProber
+from iacorch.agent.pods.reporter import Reporter
 from iacorch.agent.runtime.contract import RuntimeInfo
 from iacorch.agent.runtime.docker import DockerRuntime
 from iacorch.agent.tunnel import Tunnel

@@ -3,7 +3,7 @@
 A TLS connection that was given up in the middle of an answer (a watch that ended, a request that was cancelled) says
 goodbye and waits for the peer's; the session no longer knows of it by then. Behind a peer that is slow to answer it
 would outlive the session, and the event loop with it. `hang_up` ends those that are left, without waiting for anybody.
-Made and left by whoever holds a session of aiohttp: `client.http`, `agent.prober`.
+Made and left by whoever holds a session of aiohttp: `client.http`, `agent.pods.prober`.
 """
 
 from __future__ import annotations

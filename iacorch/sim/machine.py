@@ -12,15 +12,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from iacorch.agent.containers.names import ClusterDns
+from iacorch.agent.containers.references import References
 from iacorch.agent.journal import Journal
-from iacorch.agent.names import ClusterDns
 from iacorch.agent.network.fake import FakePodNetwork
 from iacorch.agent.node import Machine, NodeKeeper
-from iacorch.agent.operations import Node
-from iacorch.agent.pods import Pods
-from iacorch.agent.prober import Reply, Subject
-from iacorch.agent.references import References
-from iacorch.agent.reporter import Reporter
+from iacorch.agent.pods.operations import Node
+from iacorch.agent.pods.pods import Pods
+from iacorch.agent.pods.prober import Reply, Subject
+from iacorch.agent.pods.reporter import Reporter
 from iacorch.agent.runtime.contract import SANDBOX, ContainerState, RuntimeInfo
 from iacorch.agent.runtime.fake import FakeRuntime
 from iacorch.api.networks import CLUSTER_DNS_ADDRESS, CLUSTER_DOMAIN

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from iacorch.agent.environment import ConfigMissing, Facts, Sources, environment, expand
+from iacorch.agent.containers.environment import ConfigMissing, Facts, Sources, environment, expand
 
 POD = {
     "metadata": {"name": "web", "namespace": "shop", "uid": "u", "labels": {"app": "web"}, "annotations": {"a": 'x"y'}},

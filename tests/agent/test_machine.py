@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iacorch.agent import machine
-from iacorch.agent.observed import (
+from iacorch.agent.lifecycle import machine
+from iacorch.agent.lifecycle.observed import (
     AttachNetwork,
     CleanUp,
     CreateSandbox,

@@ -13,16 +13,17 @@ import aiohttp
 import orjson
 import pytest
 
-from iacorch.agent import images, names, node, tunnel
-from iacorch.agent.containers import Inputs, container_spec
-from iacorch.agent.environment import ConfigMissing
+from iacorch.agent import node, tunnel
+from iacorch.agent.containers import images, names
+from iacorch.agent.containers.environment import ConfigMissing
+from iacorch.agent.containers.specification import Inputs, container_spec
 from iacorch.agent.health import Health, Watching
 from iacorch.agent.journal import Journal
+from iacorch.agent.lifecycle.observed import StartContainer
 from iacorch.agent.logs import options, why_waiting
 from iacorch.agent.network.contract import NetworkState
-from iacorch.agent.observed import StartContainer
-from iacorch.agent.prober import SocketProber, Subject, port_number
-from iacorch.agent.probes import Settings, Tally
+from iacorch.agent.pods.prober import SocketProber, Subject, port_number
+from iacorch.agent.pods.probes import Settings, Tally
 from iacorch.agent.runtime.contract import ImageState, Resources, RuntimeInfo
 from iacorch.agent.runtime.fake import FakeRuntime
 from iacorch.client.tunnel import CREDIT_BYTES, Frame, FrameType, decode

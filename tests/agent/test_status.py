@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from iacorch.agent import status
-from iacorch.agent.observed import Observed, ProbeKind, Setback, View
+from iacorch.agent.lifecycle import status
+from iacorch.agent.lifecycle.observed import Observed, ProbeKind, Setback, View
 from iacorch.api.objects import Object
 from tests.agent.test_machine import BARE, INIT, NOW, ago, exited, pod, running, seen
 

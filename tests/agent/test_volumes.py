@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from iacorch.agent.environment import ConfigMissing, Facts, Sources
+from iacorch.agent.containers.environment import ConfigMissing, Facts, Sources
 from iacorch.agent.runtime.contract import MemoryVolume, Mount
 from iacorch.agent.volumes import atomic
 from iacorch.agent.volumes.payload import File, payload

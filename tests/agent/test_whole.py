@@ -14,7 +14,7 @@ import pytest
 
 from iacorch.agent import join
 from iacorch.agent.network.fake import FakePodNetwork
-from iacorch.agent.pods import Pods
+from iacorch.agent.pods.pods import Pods
 from iacorch.agent.runtime.docker import DockerRuntime
 from iacorch.api.catalogue import CONFIG_MAP, LEASE, NODE, POD, SECRET
 from iacorch.api.objects import Object

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from iacorch.agent import names
+from iacorch.agent.containers import names
+from iacorch.agent.containers.references import References
 from iacorch.agent.journal import Journal
 from iacorch.agent.network.fake import FakePodNetwork
-from iacorch.agent.operations import Node
-from iacorch.agent.pods import Pods
-from iacorch.agent.prober import Reply, Subject
-from iacorch.agent.references import References
-from iacorch.agent.reporter import Reporter
+from iacorch.agent.pods.operations import Node
+from iacorch.agent.pods.pods import Pods
+from iacorch.agent.pods.prober import Reply, Subject
+from iacorch.agent.pods.reporter import Reporter
 from iacorch.agent.runtime.contract import ContainerState
 from iacorch.agent.runtime.fake import FakeRuntime
 from iacorch.api.catalogue import POD

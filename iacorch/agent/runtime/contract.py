@@ -1,6 +1,6 @@
 """What the agent asks of a container runtime, as values and one protocol.
 
-In: specifications, made from a pod by `containers.py`. Out: `ContainerState`s, logs, events.
+In: specifications, made from a pod by `containers/specification.py`. Out: `ContainerState`s, logs, events.
 The worker calls it. `docker.py` is the real one, `fake.py` the one for tests and for the simulation; both pass
 `tests/agent/runtime_conformance.py`.
 

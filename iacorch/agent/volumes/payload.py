@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeAlias
 
-from iacorch.agent.environment import ConfigMissing, Facts, Sources, field_value, resource_value
+from iacorch.agent.containers.environment import ConfigMissing, Facts, Sources, field_value, resource_value
 from iacorch.api.objects import Object
 
 DEFAULT_MODE: Final = 0o644

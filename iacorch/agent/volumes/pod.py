@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from iacorch.agent.environment import ConfigMissing, Facts, Sources, expand
+from iacorch.agent.containers.environment import ConfigMissing, Facts, Sources, expand
 from iacorch.agent.runtime.contract import MemoryVolume, Mount
 from iacorch.agent.volumes import atomic
 from iacorch.agent.volumes.payload import KINDS, payload

@@ -123,7 +123,7 @@ def _of_node(name: str, machine: Machine) -> Iterator[Change]:
         yield Change(f"{name}: {path} expired", certificate, Verdict.DRIFTED, put(at, f"{path} 1"))
         yield Change(f"{name}: {path} overwritten", certificate, Verdict.DRIFTED, put(at, path))
     bundle = key("Bundle", BUNDLE)
-    edited = f"/opt/iacorch/{BUNDLE}/lib/iacorch/agent/machine.py"
+    edited = f"/opt/iacorch/{BUNDLE}/lib/iacorch/agent/lifecycle/machine.py"
     yield Change(f"{name}: bundle edited", bundle, Verdict.DRIFTED, put(("changed", edited), edited))
     yield Change(f"{name}: bundle removed", bundle, Verdict.MISSING, put(("bundle", BUNDLE), None))
     fewer = put(("bundle", BUNDLE), f"{BUNDLE} {wanted.bundle_files - 3} complete")

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from iacorch.agent.containers import Inputs, container_spec, sandbox_spec
-from iacorch.agent.observed import StartContainer
+from iacorch.agent.containers.specification import Inputs, container_spec, sandbox_spec
+from iacorch.agent.lifecycle.observed import StartContainer
 from iacorch.agent.runtime import docker_wire
 from iacorch.agent.runtime.contract import ImageState
 from iacorch.api.objects import Object

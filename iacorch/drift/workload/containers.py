@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from iacorch.agent.containers import Inputs, container_spec, sandbox_spec
-from iacorch.agent.environment import ConfigMissing
-from iacorch.agent.observed import StartContainer
+from iacorch.agent.containers.environment import ConfigMissing
+from iacorch.agent.containers.specification import Inputs, container_spec, sandbox_spec
+from iacorch.agent.lifecycle.observed import StartContainer
 from iacorch.agent.runtime import docker_wire
 from iacorch.agent.runtime.contract import SANDBOX, ImageState
 from iacorch.api import objects

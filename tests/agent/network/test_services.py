@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iacorch.agent.assembly import host_ports
 from iacorch.agent.network.contract import HostPort
 from iacorch.agent.network.services import nft
 from iacorch.agent.network.services.flows import Departures, Flow, departures, is_stale, together
 from iacorch.agent.network.services.nft import Key
 from iacorch.agent.network.services.plan import Backend, Endpoint, Place, Routing, host_port_rules, plan
 from iacorch.agent.network.services.rules import ServiceRules, keys_of, service_of
+from iacorch.agent.pods.assembly import host_ports
 from iacorch.api.networks import CLUSTER_NETWORK, SERVICE_NETWORK
 from tests.agent.network.builders import service, slice_of
 

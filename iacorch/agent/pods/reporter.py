@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from iacorch.agent.status import OWN_CONDITIONS
+from iacorch.agent.lifecycle.status import OWN_CONDITIONS
 from iacorch.api import objects
 from iacorch.api.catalogue import POD
 from iacorch.api.objects import Object

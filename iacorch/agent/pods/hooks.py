@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from iacorch.agent.prober import Prober, Reply, Subject
+from iacorch.agent.pods.prober import Prober, Reply, Subject
 from iacorch.agent.runtime.contract import Runtime
 from iacorch.errors import RuntimeFailed
 from iacorch.kit.clock import Clock

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from iacorch.agent.observed import MAYBE_ATTACHED, Observed, Setback, Stopping, View
-from iacorch.agent.probes import ProbeKey
+from iacorch.agent.lifecycle.observed import MAYBE_ATTACHED, Observed, Setback, Stopping, View
+from iacorch.agent.lifecycle.status import OWN_CONDITIONS
+from iacorch.agent.pods.probes import ProbeKey
 from iacorch.agent.runtime.contract import ContainerState, ImageState
-from iacorch.agent.status import OWN_CONDITIONS
 from iacorch.api import objects
 from iacorch.api.objects import Object
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from iacorch.agent.containers import hostname_of
+from iacorch.agent.containers.specification import hostname_of
 from iacorch.api.objects import Object
 
 _SEARCHES: Final = 32

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from iacorch.agent.observed import MAYBE_ATTACHED, Place, View
+from iacorch.agent.lifecycle.observed import MAYBE_ATTACHED, Place, View
 from iacorch.agent.runtime.contract import SANDBOX, ContainerState, Phase
 from iacorch.api import objects
 from iacorch.api.objects import set_condition

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from iacorch.agent.environment import ConfigMissing, expand
-from iacorch.agent.machine import spec_hash
-from iacorch.agent.observed import StartContainer
+from iacorch.agent.containers.environment import ConfigMissing, expand
+from iacorch.agent.lifecycle.machine import spec_hash
+from iacorch.agent.lifecycle.observed import StartContainer
 from iacorch.agent.runtime.contract import (
     SANDBOX,
     ContainerSpec,

@@ -16,14 +16,12 @@ from typing import Any, assert_never
 
 import structlog
 
-from iacorch.agent import hooks, images, names
-from iacorch.agent.assembly import Looked, assemble, host_ports
-from iacorch.agent.containers import sandbox_spec
-from iacorch.agent.environment import ConfigMissing, Facts, Sources
+from iacorch.agent.containers import images, names
+from iacorch.agent.containers.environment import ConfigMissing, Facts, Sources
+from iacorch.agent.containers.references import References
+from iacorch.agent.containers.specification import sandbox_spec
 from iacorch.agent.journal import Journal
-from iacorch.agent.knowledge import Knowledge
-from iacorch.agent.network.contract import PodNetwork, SandboxGone
-from iacorch.agent.observed import (
+from iacorch.agent.lifecycle.observed import (
     AttachNetwork,
     CleanUp,
     CreateSandbox,
@@ -37,9 +35,12 @@ from iacorch.agent.observed import (
     StopContainer,
     Stopping,
 )
-from iacorch.agent.prober import Prober, Subject
-from iacorch.agent.references import References
-from iacorch.agent.reporter import Reporter
+from iacorch.agent.network.contract import PodNetwork, SandboxGone
+from iacorch.agent.pods import hooks
+from iacorch.agent.pods.assembly import Looked, assemble, host_ports
+from iacorch.agent.pods.knowledge import Knowledge
+from iacorch.agent.pods.prober import Prober, Subject
+from iacorch.agent.pods.reporter import Reporter
 from iacorch.agent.runtime.contract import SANDBOX, NoSuchImage, Runtime
 from iacorch.agent.volumes.payload import references
 from iacorch.agent.volumes.pod import PodVolumes

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from iacorch.agent.observed import ProbeKind, View
-from iacorch.agent.prober import Prober, Subject
+from iacorch.agent.lifecycle.observed import ProbeKind, View
+from iacorch.agent.pods.prober import Prober, Subject
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.tasks import Tasks

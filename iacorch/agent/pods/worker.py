@@ -16,13 +16,13 @@ from typing import Any
 
 import structlog
 
-from iacorch.agent import machine
-from iacorch.agent.knowledge import Knowledge
-from iacorch.agent.observed import ProbeKind, View
-from iacorch.agent.operations import Node, Operations
-from iacorch.agent.probes import Probes
+from iacorch.agent.lifecycle import machine
+from iacorch.agent.lifecycle.observed import ProbeKind, View
+from iacorch.agent.lifecycle.status import new_backoffs, own_truth
+from iacorch.agent.pods.knowledge import Knowledge
+from iacorch.agent.pods.operations import Node, Operations
+from iacorch.agent.pods.probes import Probes
 from iacorch.agent.runtime.contract import SANDBOX, ContainerState, LogOptions, NoSuchContainer, Phase
-from iacorch.agent.status import new_backoffs, own_truth
 from iacorch.agent.volumes.pod import MESSAGE_BYTES, PodVolumes
 from iacorch.api import objects
 from iacorch.api.catalogue import POD

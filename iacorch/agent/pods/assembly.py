@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iacorch.agent import names
-from iacorch.agent.containers import Inputs, container_spec
-from iacorch.agent.environment import Facts, Sources, environment
+from iacorch.agent.containers import names
+from iacorch.agent.containers.environment import Facts, Sources, environment
+from iacorch.agent.containers.specification import Inputs, container_spec
+from iacorch.agent.lifecycle.observed import StartContainer
 from iacorch.agent.network.contract import HostPort, Transport
-from iacorch.agent.observed import StartContainer
 from iacorch.agent.runtime.contract import ContainerSpec, ImageState, Mount
 from iacorch.agent.volumes.pod import PodVolumes
 from iacorch.api import objects

@@ -1,8 +1,9 @@
 """A container's environment: pure.
 
 In: a pod, one of its containers, the config maps and secrets it names, and the pod's addresses. Out: name -> value, in
-Kubernetes' order of precedence (`envFrom`, then `env`), with `$(NAME)` expanded. `containers.py` and the downward API
-volumes call it. Source: Kubernetes API reference, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector.
+Kubernetes' order of precedence (`envFrom`, then `env`), with `$(NAME)` expanded. `specification.py` and the volumes of
+the downward API call it. Source: Kubernetes API reference, EnvVar, EnvVarSource, ObjectFieldSelector,
+ResourceFieldSelector.
 """
 
 from __future__ import annotations

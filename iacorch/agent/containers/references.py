@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import structlog
 
-from iacorch.agent.environment import Sources
+from iacorch.agent.containers.environment import Sources
 from iacorch.api.catalogue import CONFIG_MAP, SECRET
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client

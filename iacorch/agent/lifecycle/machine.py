@@ -37,8 +37,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from iacorch.agent import status
-from iacorch.agent.observed import (
+from iacorch.agent.lifecycle import status
+from iacorch.agent.lifecycle.observed import (
     AttachNetwork,
     CleanUp,
     CreateSandbox,

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from iacorch.agent.operations import Node
+from iacorch.agent.pods.operations import Node
+from iacorch.agent.pods.worker import Worker
 from iacorch.agent.runtime.contract import ContainerState, NoSuchContainer
 from iacorch.agent.volumes.payload import references
-from iacorch.agent.worker import Worker
 from iacorch.api import objects
 from iacorch.api.catalogue import POD
 from iacorch.api.objects import Object
