@@ -34,14 +34,14 @@ from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from iacorch.kit.tasks import Tasks
 from iacorch.server import bootstrapping, pruning
-from iacorch.server.authn import Authenticator
 from iacorch.server.http.app import ApiServer
+from iacorch.server.identity.authn import Authenticator
+from iacorch.server.identity.pki import Pki, write_private
+from iacorch.server.identity.rotation import Rotation
 from iacorch.server.local import LocalClient
-from iacorch.server.pki import Pki, write_private
+from iacorch.server.objects.sealing import SecretSeal
+from iacorch.server.objects.storage import ObjectStore
 from iacorch.server.registry import Registry
-from iacorch.server.rotation import Rotation
-from iacorch.server.sealing import SecretSeal
-from iacorch.server.storage import ObjectStore
 from iacorch.store.sqlite import SqliteStore
 
 log = structlog.get_logger(__name__)

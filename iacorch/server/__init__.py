@@ -1,7 +1,15 @@
 """The Kubernetes API in front of the store.
 
-`registry` is the API without HTTP: a verb on a target by a user, in and out as objects. `local` gives it to controllers
-and tests as a `Client`; `http` gives it to the world over TLS. `authn` says who asks, `authz` whether they may;
-`admission` holds the steps a write passes through; `pki`, `join` and `tunnel` are what nodes need. Nothing here reads
-the wall clock or draws a number: the composition root (`iacorch.daemons.controlplane`) brings both.
+In: requests over TLS, or calls of the control plane's own controllers. Out: objects, lists and watches; revisions in
+the store. Nothing here reads the wall clock or draws a number: the composition root (`iacorch.daemons.controlplane`)
+brings both.
+
+    http/ | local           the request from outside, or in-process as a `Client`
+      -> identity/          who asks, and may they
+      -> registry           the API without HTTP: a verb on a target by a user, objects in and objects out
+        -> admission/       what a write passes that needs more than the object: its namespace, who asks
+        -> objects/         bytes to object and back, how objects end, lists and watches over the store
+
+`join` makes a machine a known node, `tunnel` reaches its agent for logs, `bootstrapping` and `pruning` keep house,
+`request` has the words that all of them share. Read `request`, then `registry`.
 """

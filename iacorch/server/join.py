@@ -15,11 +15,11 @@ from iacorch.api import names, objects
 from iacorch.api.catalogue import NODE
 from iacorch.errors import BadRequest, Forbidden, NotFound, Unauthorized, Unavailable
 from iacorch.kit.clock import Clock
-from iacorch.server.authn import JOINING
-from iacorch.server.pki import Pki
+from iacorch.server.identity.authn import JOINING
+from iacorch.server.identity.pki import Pki
+from iacorch.server.identity.signing import issued
 from iacorch.server.registry import Registry
 from iacorch.server.request import MASTERS, SYSTEM, Target, User
-from iacorch.server.signing import issued
 
 ASK_AGAIN_SECONDS: Final = 5
 

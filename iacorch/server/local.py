@@ -15,9 +15,9 @@ from iacorch.api import objects
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.client.contract import ObjectList, PatchType, Propagation, WatchEvent
+from iacorch.server.objects.watching import Event
 from iacorch.server.registry import Registry
 from iacorch.server.request import SYSTEM, DeleteOptions, ReadOptions, Target, User, WriteOptions
-from iacorch.server.watching import Event
 
 MANAGER: Final = "iacorch"
 """Who owns the fields that controllers write."""

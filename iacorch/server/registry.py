@@ -24,15 +24,16 @@ from iacorch.errors import AlreadyExists, BadRequest, MethodNotAllowed, NotFound
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
-from iacorch.server import authz, lifecycle, pipeline, reviews
 from iacorch.server.admission import Admission
-from iacorch.server.authz import Attributes
-from iacorch.server.certificates import NodeCertificates
-from iacorch.server.listing import Listing, list_objects
-from iacorch.server.pipeline import Wish
+from iacorch.server.identity import authz, reviews
+from iacorch.server.identity.authz import Attributes
+from iacorch.server.identity.certificates import NodeCertificates
+from iacorch.server.objects import lifecycle, pipeline
+from iacorch.server.objects.listing import Listing, list_objects
+from iacorch.server.objects.pipeline import Wish
+from iacorch.server.objects.storage import Cipher, ObjectStore, Stale, Stored
+from iacorch.server.objects.watching import Changes, EventBatches, watch_objects
 from iacorch.server.request import STALE, DeleteOptions, ReadOptions, Target, User, WriteOptions
-from iacorch.server.storage import Cipher, ObjectStore, Stale, Stored
-from iacorch.server.watching import Changes, EventBatches, watch_objects
 from iacorch.store.contract import Store
 
 ATTEMPTS: Final = 16

@@ -21,8 +21,8 @@ from typing import Any, Final
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.api.quantity import milli_cpu, units
+from iacorch.server.objects.storage import ObjectStore
 from iacorch.server.request import Target
-from iacorch.server.storage import ObjectStore
 
 LEASES: Final = b"/coordination.k8s.io/leases/"
 FINISHED: Final = ("Succeeded", "Failed")

@@ -14,7 +14,7 @@ from iacorch.agent import join
 from iacorch.daemons import agent
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.tasks import Tasks
-from iacorch.server.signing import make_ca, sign_node
+from iacorch.server.identity.signing import make_ca, sign_node
 from tests.agent.waiting import PATIENCE_SECONDS
 
 

@@ -18,7 +18,7 @@ from iacorch.client.config import Endpoint
 from iacorch.client.http import HttpClient
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
-from iacorch.server import pki
+from iacorch.server.identity import pki
 
 BEGUN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -12,10 +12,11 @@ import aiohttp
 
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
-from iacorch.server import bootstrapping, pki, signing
-from iacorch.server.authn import Authenticator
+from iacorch.server import bootstrapping
 from iacorch.server.http.app import ApiServer
 from iacorch.server.http.connections import Bounds
+from iacorch.server.identity import pki, signing
+from iacorch.server.identity.authn import Authenticator
 from iacorch.server.registry import Registry
 from iacorch.server.request import NODES
 from iacorch.store.memory import MemoryStore

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from iacorch.errors import Forbidden
-from iacorch.server.authn import JOINING
-from iacorch.server.authz import Attributes, authorise, decide
+from iacorch.server.identity.authn import JOINING
+from iacorch.server.identity.authz import Attributes, authorise, decide
 from iacorch.server.request import AUTHENTICATED, SYSTEM, User, node_user
 
 AGENT = node_user("n1")

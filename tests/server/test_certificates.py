@@ -19,8 +19,8 @@ from iacorch.daemons import controlplane
 from iacorch.errors import ApiError, Conflict, Forbidden, Unauthorized, Unavailable
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
-from iacorch.server.pki import Pki
-from iacorch.server.signing import name_of
+from iacorch.server.identity.pki import Pki
+from iacorch.server.identity.signing import name_of
 
 TOKEN = "a-token-for-tests-of-certificates"
 CLOCK = SystemClock()

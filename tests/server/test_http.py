@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from iacorch.client.tunnel import JOIN_PATH
 from iacorch.kit import limits
-from iacorch.server.signing import Pair
+from iacorch.server.identity.signing import Pair
 from tests.server.http_fixtures import JOIN_TOKEN, World, world
 
 PODS = "/api/v1/namespaces/default/pods"

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.ids import SystemIds
-from iacorch.server.pki import Pki
+from iacorch.server.identity.pki import Pki
 
 NAMES = ["localhost"]
 

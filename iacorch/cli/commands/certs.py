@@ -1,6 +1,7 @@
 """`iacorch certs`: the cluster's certificates, when they end, and how they are made anew.
 
-In: a kubeconfig, or the stack with the control plane. Out: a table; the server does the work (`server.rotation`).
+In: a kubeconfig, or the stack with the control plane. Out: a table; the server does the work
+(`server.identity.rotation`).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from iacorch.api.networks import SERVICE_NETWORK
 from iacorch.api.objects import Object
 from iacorch.errors import Cause, InternalError, Invalid
 from iacorch.kit.ids import Ids
-from iacorch.server.storage import ObjectStore
+from iacorch.server.objects.storage import ObjectStore
 
 RESERVED_ADDRESSES: Final = 256
 """The first ones are for those who ask for one by name, as the cluster's DNS does."""

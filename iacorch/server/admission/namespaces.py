@@ -7,8 +7,8 @@ from typing import Final
 from iacorch.api import objects
 from iacorch.api.catalogue import NAMESPACE
 from iacorch.errors import Cause, Forbidden
+from iacorch.server.objects.storage import ObjectStore
 from iacorch.server.request import Target
-from iacorch.server.storage import ObjectStore
 
 SYSTEM_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Made at the first start."""

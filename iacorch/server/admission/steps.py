@@ -14,8 +14,8 @@ from iacorch.kit.ids import Ids
 from iacorch.server.admission import node, serviceaccounts
 from iacorch.server.admission.addresses import ServiceAddresses
 from iacorch.server.admission.namespaces import check_namespace, check_not_immortal
+from iacorch.server.objects.storage import ObjectStore
 from iacorch.server.request import Target, User
-from iacorch.server.storage import ObjectStore
 
 
 class Admission:

@@ -32,20 +32,21 @@ from iacorch.errors import (
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
-from iacorch.server import authz, join
-from iacorch.server.authn import Authenticator, Certified
-from iacorch.server.authz import Attributes
+from iacorch.server import join
 from iacorch.server.http import negotiation, paths
 from iacorch.server.http.connections import Bounds, Connections, error_response
 from iacorch.server.http.documents import Documents
 from iacorch.server.http.metrics import Metrics
 from iacorch.server.http.resources import Resources
 from iacorch.server.http.streams import Watches
-from iacorch.server.pki import Pki
+from iacorch.server.identity import authz
+from iacorch.server.identity.authn import Authenticator, Certified
+from iacorch.server.identity.authz import Attributes
+from iacorch.server.identity.pki import Pki
+from iacorch.server.identity.rotation import Rotation
+from iacorch.server.identity.signing import LEAF_LIFE
 from iacorch.server.registry import Registry
 from iacorch.server.request import MASTERS, User
-from iacorch.server.rotation import Rotation
-from iacorch.server.signing import LEAF_LIFE
 from iacorch.server.tunnel import Tunnels
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from iacorch.errors import ApiError, BadRequest, InternalError, NotFound, Timeout, TooLarge
 from iacorch.kit import limits
-from iacorch.server.authn import Certified, certified
+from iacorch.server.identity.authn import Certified, certified
 from iacorch.server.request import node_user
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from iacorch.server.http import negotiation, query, shapes, streams
 from iacorch.server.http.paths import ResourcePath
 from iacorch.server.http.shapes import View
 from iacorch.server.http.whole import WholeJson
-from iacorch.server.listing import Listing
+from iacorch.server.objects.listing import Listing
 from iacorch.server.registry import Registry, Written
 from iacorch.server.request import Target, User, WriteOptions
 from iacorch.server.tunnel import Tunnels

@@ -17,7 +17,7 @@ from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.errors import BadRequest
 from iacorch.server.http.negotiation import PARTIAL, PARTIAL_LIST, TABLE, Answer
-from iacorch.server.listing import Listing
+from iacorch.server.objects.listing import Listing
 
 
 @dataclass(frozen=True, slots=True)

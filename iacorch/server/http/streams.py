@@ -24,10 +24,10 @@ from iacorch.server.http import negotiation, query, shapes
 from iacorch.server.http.connections import Bounds
 from iacorch.server.http.negotiation import Answer
 from iacorch.server.http.shapes import View
+from iacorch.server.objects.watching import Event, EventBatches
 from iacorch.server.registry import Registry
 from iacorch.server.request import Target, User
 from iacorch.server.tunnel import LogOptions, Tunnels
-from iacorch.server.watching import Event, EventBatches
 
 log = structlog.get_logger(__name__)
 

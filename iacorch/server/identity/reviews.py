@@ -9,8 +9,8 @@ from iacorch.api import objects
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.errors import Invalid, MethodNotAllowed
-from iacorch.server import authz
-from iacorch.server.authz import Attributes
+from iacorch.server.identity import authz
+from iacorch.server.identity.authz import Attributes
 from iacorch.server.request import MASTERS, User
 
 

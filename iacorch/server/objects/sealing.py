@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from iacorch.errors import StoreBroken
 from iacorch.kit.ids import Ids
-from iacorch.server.pki import write_private
+from iacorch.server.identity.pki import write_private
 
 _MARK: Final = b"1:"
 _NONCE_BYTES: Final = 12

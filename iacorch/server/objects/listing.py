@@ -16,8 +16,8 @@ from iacorch.api import objects, selectors
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.errors import BadRequest, Compacted, FutureRevision, Gone
+from iacorch.server.objects.storage import ObjectStore, Stored, too_large, too_old
 from iacorch.server.request import ReadOptions, Target
-from iacorch.server.storage import ObjectStore, Stored, too_large, too_old
 from iacorch.store.contract import Revision
 
 

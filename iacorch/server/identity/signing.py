@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from iacorch.errors import BadRequest
-from iacorch.server.certificates import Issued
+from iacorch.server.identity.certificates import Issued
 from iacorch.server.request import NODE_USER_PREFIX, NODES
 
 CA_LIFE: Final = timedelta(days=3650)

@@ -16,9 +16,9 @@ from pathlib import Path
 from iacorch.errors import ConfigError, Conflict
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
-from iacorch.server import signing
+from iacorch.server.identity import signing
+from iacorch.server.identity.signing import Pair, is_due, make_ca, make_client, make_serving, may_vouch, name_of, vouch
 from iacorch.server.request import MASTERS
-from iacorch.server.signing import Pair, is_due, make_ca, make_client, make_serving, may_vouch, name_of, vouch
 
 
 class Pki:

@@ -13,9 +13,9 @@ from typing import Any
 
 from iacorch.errors import Conflict
 from iacorch.kit.clock import Clock, rfc3339
-from iacorch.server.certificates import Issued, NodeCertificates
-from iacorch.server.pki import Pki
-from iacorch.server.signing import issued, name_of
+from iacorch.server.identity.certificates import Issued, NodeCertificates
+from iacorch.server.identity.pki import Pki
+from iacorch.server.identity.signing import issued, name_of
 
 
 class Rotation:

@@ -19,9 +19,9 @@ from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
 from iacorch.client.contract import WatchType
 from iacorch.errors import BadRequest, Compacted, FutureRevision, Gone, WatchTooSlow
-from iacorch.server.listing import Filter, list_objects, parse_filter, parse_revision
+from iacorch.server.objects.listing import Filter, list_objects, parse_filter, parse_revision
+from iacorch.server.objects.storage import ObjectStore, Stored, too_large, too_old
 from iacorch.server.request import ReadOptions, Target
-from iacorch.server.storage import ObjectStore, Stored, too_large, too_old
 from iacorch.store.contract import Batch, Change
 
 EventBatches: TypeAlias = AsyncIterator[list["Event"]]
