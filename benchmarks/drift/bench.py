@@ -17,12 +17,12 @@ import time
 from datetime import UTC, datetime
 
 from iacorch.drift.check import Scope, check, check_and_correct
+from iacorch.drift.decisions.memory import Memory
+from iacorch.drift.decisions.policy import Policies, Policy, Rule
+from iacorch.drift.decisions.windows import Schedule, Window
 from iacorch.drift.fake.changes import every_change
 from iacorch.drift.fake.world import World
-from iacorch.drift.memory import Memory
 from iacorch.drift.model import Action, Layer
-from iacorch.drift.policy import Policies, Policy, Rule
-from iacorch.drift.windows import Schedule, Window
 from iacorch.kit import limits
 from iacorch.kit.clock import LoopClock, SystemClock
 from iacorch.kit.virtual import run_virtual

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from iacorch.drift.assess import Assessment, assess
-from iacorch.drift.decide import Decision, Outcome
-from iacorch.drift.memory import Memory, adopt, after_corrections
+from iacorch.drift.decisions.assess import Assessment, assess
+from iacorch.drift.decisions.decide import Decision, Outcome
+from iacorch.drift.decisions.memory import Memory, adopt, after_corrections
+from iacorch.drift.decisions.policy import Policies
 from iacorch.drift.model import Layer, Observation
-from iacorch.drift.policy import Policies
-from iacorch.drift.report import Done, Report
+from iacorch.drift.reports.report import Done, Report
 from iacorch.kit.clock import Clock
 
 Say = Callable[[str], None]

@@ -13,14 +13,14 @@ from iacorch.api.objects import Object
 from iacorch.client.config import parse_kubeconfig
 from iacorch.client.http import HttpClient
 from iacorch.drift.check import Looked, Say, Scope
-from iacorch.drift.decide import Decision
+from iacorch.drift.decisions.decide import Decision
 from iacorch.drift.fleet import Fleet, fleet_of
 from iacorch.drift.machine import refresh
 from iacorch.drift.machine.source import Stacks
 from iacorch.drift.model import Layer, Observation
 from iacorch.drift.node import source as node
 from iacorch.drift.node.source import Hosts
-from iacorch.drift.report import Done
+from iacorch.drift.reports.report import Done
 from iacorch.drift.workload import containers
 from iacorch.drift.workload import source as workload
 from iacorch.errors import ApiError, ConfigError

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from iacorch.drift.check import Checked, Edges, Scope, check_and_correct
-from iacorch.drift.memory import Memory
+from iacorch.drift.decisions.memory import Memory
+from iacorch.drift.decisions.policy import Policies, Policy
 from iacorch.drift.model import Layer
-from iacorch.drift.policy import Policies, Policy
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 

@@ -9,15 +9,17 @@ from typing import Any
 from iacorch.api import objects
 from iacorch.api.catalogue import CONFIG_MAP, DRIFT_POLICY, DRIFT_REPORT, EVENT
 from iacorch.api.objects import Object
-from iacorch.drift import loop, memory, publish
-from iacorch.drift.assess import assess
+from iacorch.drift import loop
 from iacorch.drift.check import Checked, Scope, check, check_and_correct
-from iacorch.drift.decide import Outcome
+from iacorch.drift.decisions import memory
+from iacorch.drift.decisions.assess import assess
+from iacorch.drift.decisions.decide import Outcome
+from iacorch.drift.decisions.memory import Memory
+from iacorch.drift.decisions.policy import Policies, always, policies_of
 from iacorch.drift.fake.changes import every_change
 from iacorch.drift.fake.world import World
-from iacorch.drift.memory import Memory
 from iacorch.drift.model import Action
-from iacorch.drift.policy import Policies, always, policies_of
+from iacorch.drift.reports import publish
 from iacorch.drift.workload import source
 from iacorch.drift.workload.declared import Declared
 from iacorch.infra.provider.resources.manifest_plan import owned

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from iacorch.drift.assess import assess
-from iacorch.drift.decide import Decision, Outcome
+from iacorch.drift.decisions.assess import assess
+from iacorch.drift.decisions.decide import Decision, Outcome
+from iacorch.drift.decisions.memory import Approval, Memory, Tries, after_check, approve
+from iacorch.drift.decisions.policy import Policies, Policy, Rule, policies_of
+from iacorch.drift.decisions.windows import Window
 from iacorch.drift.loop import due, noted
-from iacorch.drift.memory import Approval, Memory, Tries, after_check, approve
 from iacorch.drift.model import Action, Field, Key, Layer, Observation, Place, Verdict, unknown
-from iacorch.drift.policy import Policies, Policy, Rule, policies_of
-from iacorch.drift.windows import Window
 from iacorch.errors import ConfigError
 from iacorch.kit import limits
 from iacorch.kit.schedule import Schedule

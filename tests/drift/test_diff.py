@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from iacorch.drift.diff import lines
+from iacorch.drift.reports.diff import lines
 
 SECRET = "hunter2"
 LONG = "x" * 200

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from iacorch.drift.assess import assess
 from iacorch.drift.check import Checked, Scope, check, check_and_correct
-from iacorch.drift.decide import Outcome
+from iacorch.drift.decisions.assess import assess
+from iacorch.drift.decisions.decide import Outcome
+from iacorch.drift.decisions.memory import Memory, from_json, to_json
+from iacorch.drift.decisions.policy import Policies, Policy, Rule, always
+from iacorch.drift.decisions.windows import Window
 from iacorch.drift.fake.changes import Change, every_change
 from iacorch.drift.fake.world import World
-from iacorch.drift.memory import Memory, from_json, to_json
 from iacorch.drift.model import Action, Key, Verdict
-from iacorch.drift.policy import Policies, Policy, Rule, always
-from iacorch.drift.windows import Window
 from iacorch.kit import limits
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.schedule import Schedule
@@ -159,8 +159,8 @@ def test_secrets_are_nowhere_in_a_report() -> None:
         changes = every_change(World(LoopClock(START)))
         telling = ("token", "secret", "environment", "variable", "key removed", "key added")
         numbers = [n for n, c in enumerate(changes) if any(word in c.what for word in telling)]
-        from iacorch.drift.page import lines
-        from iacorch.drift.report import metrics, to_json
+        from iacorch.drift.reports.page import lines
+        from iacorch.drift.reports.report import metrics, to_json
 
         for number in numbers:
             world, _, clock = await world_after(number)
@@ -197,7 +197,7 @@ def test_always_asks_before_it_deletes() -> None:
 
 
 def _approved(checked: Checked) -> Memory:
-    from iacorch.drift.memory import approve
+    from iacorch.drift.decisions.memory import approve
 
     return approve(checked.memory, [d.seen.id for d in checked.report.shown], "ann", checked.report.at)
 

@@ -11,7 +11,8 @@ import pytest
 from iacorch.agent.runtime import docker_wire
 from iacorch.agent.runtime.contract import Owner
 from iacorch.drift.compare import Rules, differences
-from iacorch.drift.decide import Decision, Outcome
+from iacorch.drift.decisions.decide import Decision, Outcome
+from iacorch.drift.decisions.policy import Chosen
 from iacorch.drift.fleet import fleet_of
 from iacorch.drift.machine import refresh
 from iacorch.drift.machine.source import refuse_replacements
@@ -21,7 +22,6 @@ from iacorch.drift.node.host import wanted_of
 from iacorch.drift.node.inspect import TaskChange, observe
 from iacorch.drift.node.mend import mend
 from iacorch.drift.node.source import as_made, plan_of
-from iacorch.drift.policy import Chosen
 from iacorch.drift.workload import containers, declared
 from iacorch.drift.workload.declared import Declared
 from iacorch.infra.bootstrap.facts import Facts, Installation, Python

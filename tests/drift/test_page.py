@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from iacorch.drift import diff, page
-from iacorch.drift.assess import assess
-from iacorch.drift.memory import Memory
+from iacorch.drift.decisions.assess import assess
+from iacorch.drift.decisions.memory import Memory
+from iacorch.drift.decisions.policy import Policies, always
 from iacorch.drift.model import HIDDEN, Action, Field, Key, Layer, Observation, Verdict, unknown
-from iacorch.drift.policy import Policies, always
-from iacorch.drift.report import Done, Report
+from iacorch.drift.reports import diff, page
+from iacorch.drift.reports.report import Done, Report
 
 FILE = "\n".join(f"line {number}" for number in range(100))
 SECRET = "apiVersion: v1\nkind: Secret\ndata:\n  a: {}\n  b: |\n    {}\nmetadata:\n  name: keys"

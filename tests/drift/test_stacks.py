@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from iacorch.drift.decide import Decision, Outcome
+from iacorch.drift.decisions.decide import Decision, Outcome
+from iacorch.drift.decisions.policy import Chosen
 from iacorch.drift.machine import refresh
 from iacorch.drift.machine.source import Stacks
 from iacorch.drift.model import Action, Verdict
-from iacorch.drift.policy import Chosen
 from iacorch.infra.engine.builtin.engine import BuiltIn
 from iacorch.infra.engine.contract import (
     Change,

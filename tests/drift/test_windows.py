@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from iacorch.drift.windows import Window, is_open, next_open
+from iacorch.drift.decisions.windows import Window, is_open, next_open
 from iacorch.errors import ConfigError
 from iacorch.kit.schedule import Schedule
 

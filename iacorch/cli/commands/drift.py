@@ -23,17 +23,19 @@ import yaml
 
 from iacorch.cli.command import Group, width
 from iacorch.cli.target import Target, with_target
-from iacorch.drift import loop, page, policy, publish
-from iacorch.drift import memory as memories
-from iacorch.drift import report as reports
+from iacorch.drift import loop
 from iacorch.drift.check import Checked, Scope, check, check_and_correct
+from iacorch.drift.decisions import memory as memories
+from iacorch.drift.decisions import policy
+from iacorch.drift.decisions.memory import Memory
+from iacorch.drift.decisions.policy import Policies
 from iacorch.drift.edges import RealEdges
 from iacorch.drift.machine.source import Stacks
-from iacorch.drift.memory import Memory
 from iacorch.drift.model import Action, Layer
 from iacorch.drift.node.source import Hosts
-from iacorch.drift.policy import Policies
-from iacorch.drift.report import Report
+from iacorch.drift.reports import page, publish
+from iacorch.drift.reports import report as reports
+from iacorch.drift.reports.report import Report
 from iacorch.errors import ApiError, ConfigError
 from iacorch.infra.engine.builtin.files import write
 from iacorch.infra.engine.contract import StackRef

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.drift import diff
 from iacorch.drift.changes.model import Step, Verb
 from iacorch.drift.changes.money import PriceList, price
 from iacorch.drift.compare import differences
 from iacorch.drift.machine.refresh import after_refresh
 from iacorch.drift.model import HIDDEN, Layer
+from iacorch.drift.reports import diff
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin import urn as urns
 from iacorch.infra.engine.builtin import wire

@@ -20,12 +20,12 @@ from iacorch.agent.runtime import docker_wire
 from iacorch.agent.runtime.contract import ImageState
 from iacorch.api.objects import Object
 from iacorch.drift.check import Looked, Say, Scope
-from iacorch.drift.decide import Decision
+from iacorch.drift.decisions.decide import Decision
 from iacorch.drift.machine import refresh
 from iacorch.drift.model import Key, Layer, Observation, Place
 from iacorch.drift.node import inspect, probe
 from iacorch.drift.node.host import Wanted, wanted_of
-from iacorch.drift.report import Done
+from iacorch.drift.reports.report import Done
 from iacorch.drift.workload import containers, declared
 from iacorch.drift.workload.declared import Declared
 from iacorch.infra.bootstrap.facts import Facts, Python

@@ -1,7 +1,7 @@
 """The machine layer: what a stack's state says against what a refresh preview found. Pure.
 
 In: the resources of a state and the events of `Deployer.refresh` with `preview_only`. Out: one `Observation` for each
-resource that a provider looks after. Called by `sources` of this layer.
+resource that a provider looks after. Called by `source` of this layer.
 
 What differs in a property that the program set (an input) is drift. What differs only in computed properties (an
 address, a version) is what the world does, unless the property is one that tells health.

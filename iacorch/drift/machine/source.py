@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from iacorch.drift.decide import Decision
+from iacorch.drift.decisions.decide import Decision
 from iacorch.drift.machine import refresh
 from iacorch.drift.model import Layer, Observation
-from iacorch.drift.report import Done
+from iacorch.drift.reports.report import Done
 from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin.engine import BuiltIn
 from iacorch.infra.engine.builtin.state import Snapshot

@@ -1,7 +1,7 @@
 """How what is wrong on a node is set right: what the roles do, and the little that they cannot. Pure.
 
 In: the observations of one node that are to be corrected. Out: shell scripts to run before and after the roles (empty
-where the roles are enough), and whether the roles must run. Called by `correctors` of this layer.
+where the roles are enough), and whether the roles must run. Called by `source` of this layer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is seen on a node, asked in one SSH round trip. `script` and `parse` are pure; whoever has a session runs it.
 
-In: `Wanted` (what to look at) and whether containers are asked for. Out: `Seen`. Called by `sources` of this layer and
+In: `Wanted` (what to look at) and whether containers are asked for. Out: `Seen`. Called by `source` of this layer and
 of the workload layer. What is read is in `probe.sh`.
 """
 

@@ -14,14 +14,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from iacorch.drift.decide import Decision
+from iacorch.drift.decisions.decide import Decision
 from iacorch.drift.fleet import Host
 from iacorch.drift.model import Observation
 from iacorch.drift.node import host as hosts
 from iacorch.drift.node import inspect, probe
 from iacorch.drift.node.mend import mend
 from iacorch.drift.node.probe import Seen
-from iacorch.drift.report import Done
+from iacorch.drift.reports.report import Done
 from iacorch.errors import BootstrapError
 from iacorch.infra.bootstrap import bundle, facts, runner, ssh
 from iacorch.infra.bootstrap.errors import PlaybookFailed

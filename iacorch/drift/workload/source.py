@@ -13,11 +13,11 @@ from iacorch.api import catalogue, objects
 from iacorch.api.catalogue import POD
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client
-from iacorch.drift.decide import Decision
+from iacorch.drift.decisions.decide import Decision
 from iacorch.drift.fleet import Host
 from iacorch.drift.model import Observation, Verdict
 from iacorch.drift.node.source import Looked
-from iacorch.drift.report import Done
+from iacorch.drift.reports.report import Done
 from iacorch.drift.workload import containers, declared
 from iacorch.drift.workload.declared import Declared
 from iacorch.errors import AlreadyExists, ApiError, BootstrapError, MethodNotAllowed, NotFound

@@ -15,10 +15,10 @@ from iacorch.api.catalogue import DRIFT_POLICY, DRIFT_REPORT
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client
 from iacorch.client.recorder import NORMAL, WARNING, Recorder
-from iacorch.drift import report as reports
-from iacorch.drift.decide import Outcome
-from iacorch.drift.policy import Policies
-from iacorch.drift.report import Report
+from iacorch.drift.decisions.decide import Outcome
+from iacorch.drift.decisions.policy import Policies
+from iacorch.drift.reports import report as reports
+from iacorch.drift.reports.report import Report
 from iacorch.errors import AlreadyExists, NotFound
 from iacorch.kit.clock import Clock, rfc3339
 from iacorch.kit.tasks import Tasks

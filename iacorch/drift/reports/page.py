@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
-from iacorch.drift import diff
-from iacorch.drift.decide import Decision, Outcome
+from iacorch.drift.decisions.decide import Decision, Outcome
 from iacorch.drift.model import Field, Layer, Verdict
-from iacorch.drift.report import Report
+from iacorch.drift.reports import diff
+from iacorch.drift.reports.report import Report
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
 from iacorch.kit.text import listed, plural, shortened

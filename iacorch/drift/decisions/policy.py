@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.drift.compare import matches as path_matches
+from iacorch.drift.decisions.windows import Window
 from iacorch.drift.model import Action, Field, Layer, Observation, Verdict
-from iacorch.drift.windows import Window
 from iacorch.errors import ConfigError
 from iacorch.kit.schedule import Schedule
 

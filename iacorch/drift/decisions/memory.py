@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from iacorch.drift import fights
-from iacorch.drift.fights import US, Fight, Flip
+from iacorch.drift.decisions import fights
+from iacorch.drift.decisions.fights import US, Fight, Flip
 from iacorch.drift.model import Layer, Observation, Verdict
 from iacorch.errors import ConfigError
 from iacorch.kit import limits

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from iacorch.drift.decide import Decision, Outcome, decide
-from iacorch.drift.fights import Fight
-from iacorch.drift.memory import Memory, after_check
+from iacorch.drift.decisions.decide import Decision, Outcome, decide
+from iacorch.drift.decisions.fights import Fight
+from iacorch.drift.decisions.memory import Memory, after_check
+from iacorch.drift.decisions.policy import Policies
 from iacorch.drift.model import Layer, Observation
-from iacorch.drift.policy import Policies
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from iacorch.drift import windows
-from iacorch.drift.fights import Fight
-from iacorch.drift.memory import Memory
+from iacorch.drift.decisions import windows
+from iacorch.drift.decisions.fights import Fight
+from iacorch.drift.decisions.memory import Memory
+from iacorch.drift.decisions.policy import Chosen
 from iacorch.drift.model import Action, Observation, Verdict
-from iacorch.drift.policy import Chosen
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
 

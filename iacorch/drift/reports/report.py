@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from iacorch.drift.assess import Assessment
-from iacorch.drift.decide import Decision, Outcome
+from iacorch.drift.decisions.assess import Assessment
+from iacorch.drift.decisions.decide import Decision, Outcome
 from iacorch.drift.model import Layer, Verdict, shown
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
