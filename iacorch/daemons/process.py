@@ -22,9 +22,13 @@ log = structlog.get_logger(__name__)
 _FIRST_DESCRIPTOR: Final = 3
 
 
+class InUse(ConfigError):
+    """Another process holds the directory."""
+
+
 @contextlib.contextmanager
 def only_one(data_dir: Path, program: str) -> Iterator[None]:
-    """Hold the data directory for this process. Raises ConfigError when another one does."""
+    """Hold the data directory for this process. Raises InUse when another one does, ConfigError when it cannot be."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -35,7 +39,7 @@ def only_one(data_dir: Path, program: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            raise ConfigError(
+            raise InUse(
                 f"{data_dir} is in use by another {program} (process {holder})",
                 where="--data-dir",
                 hint="stop that one first, or name another directory",

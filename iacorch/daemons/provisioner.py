@@ -23,7 +23,7 @@ from iacorch.api.catalogue import NAMESPACE
 from iacorch.client.config import Endpoint
 from iacorch.client.contract import Client
 from iacorch.client.http import HttpClient
-from iacorch.daemons.process import notify, only_one
+from iacorch.daemons.process import InUse, notify, only_one
 from iacorch.errors import ConfigError, IacorchError
 from iacorch.infra.engine.contract import Deployer, StackRef
 from iacorch.infra.engine.select import Choice, choose
@@ -46,7 +46,8 @@ _JOINING: Final = frozenset({"server", "ca_cert", "join_token", "kubeconfig"})
 class Settings:
     """`state`: where journal, stacks and their passphrase are kept. `stack`: the one with the control plane.
 
-    `endpoint` reads how the API is reached: certificates change while this runs.
+    `endpoint` reads how the API is reached: certificates change while this runs. `standby`: while another process uses
+    the same state, wait until it has ended, however that was, instead of refusing.
     """
 
     state: Path
@@ -55,6 +56,7 @@ class Settings:
     stack_deployer: Deployer
     engine: Choice
     parallel: int
+    standby: bool = False
 
 
 async def serve(settings: Settings) -> None:
@@ -63,7 +65,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    with only_one(settings.state, "iacorch provisioner"):
+    async with _alone(settings, stopping):
         while not stopping.is_set():
             endpoint = await settings.endpoint()
             async with running(settings, endpoint) as provisioner:
@@ -71,21 +73,53 @@ async def serve(settings: Settings) -> None:
                     tasks.spawn(provisioner.run(), name="provisioner")
                     log.info("provisioning", server=endpoint.url, state=str(settings.state), name=provisioner.holder)
                     notify("READY=1")
-                    while not stopping.is_set() and not await _is_another(settings, endpoint):
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(limits.ENDPOINT_LOOK_SECONDS):
-                                await stopping.wait()
+                    while not await _is_set_within(stopping, limits.ENDPOINT_LOOK_SECONDS):
+                        if await is_another(settings.endpoint, endpoint):
+                            break
                 if stopping.is_set():
                     await provisioner.leadership.resign()
         notify("STOPPING=1")
 
 
-async def _is_another(settings: Settings, endpoint: Endpoint) -> bool:
-    """Whether the way to the API is another by now: its CA, or our certificate. What was begun is taken up again."""
+@contextlib.asynccontextmanager
+async def _alone(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[None]:
+    """Hold the state for this process. Raises InUse when another one does, and this is no standby."""
+    waits = False
+    while not stopping.is_set():
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(only_one(settings.state, "iacorch provisioner"))
+            except InUse as error:
+                if not settings.standby:
+                    raise
+                if not waits:
+                    log.info("standing by", why=error.message)
+                    notify("READY=1")
+                waits = True
+                await _is_set_within(stopping, limits.STANDBY_LOOK_SECONDS)
+                continue
+            yield
+            return
+    yield  # it was stopped while it waited: there is nothing to hold
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+async def is_another(find: Callable[[], Awaitable[Endpoint]], endpoint: Endpoint) -> bool:
+    """Whether the way to the API is another by now: its CA, or our certificate. What was begun is taken up again.
+
+    It is read from a stack, in whose place there may be a disk or a program that does not answer: nothing waits for it.
+    """
     try:
-        found = await settings.endpoint()
-    except IacorchError as error:
-        log.info("the way to the API cannot be read", error=error.message)
+        async with asyncio.timeout(limits.ENDPOINT_READ_SECONDS):
+            found = await find()
+    except (IacorchError, TimeoutError) as error:
+        log.info("the way to the API cannot be read", error=str(error) or "no answer in time")
         return False
     if found == endpoint:
         return False

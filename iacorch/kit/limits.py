@@ -297,6 +297,9 @@ UPGRADE_DRAIN_SECONDS: Final = 300.0
 """For pods to leave a node that is about to be changed to another build; longer than their usual grace."""
 ENDPOINT_LOOK_SECONDS: Final = 15.0
 """How often a provisioner reads whether the way to the API has changed, as it does with the CA."""
+ENDPOINT_READ_SECONDS: Final = 30.0
+STANDBY_LOOK_SECONDS: Final = 2.0
+"""How often a provisioner that stands by looks whether the one it stands by for has ended."""
 WISH_HEARD_SECONDS: Final = 60.0
 """For the provisioner to begin what is wished on a claim: longer than it takes to look at everything."""
 WISH_SECONDS: Final = 1800.0

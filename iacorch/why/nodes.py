@@ -16,6 +16,9 @@ from iacorch.why.model import Finding, Rank, Step, World, is_over, is_ready, lab
 _DRIFT_SHOWN: Final = 3
 _TOGETHER: Final = "FleetSilent"
 """The reason of nodes that controller `node` holds, as too many went silent at once."""
+_POOL_LABEL: Final = "iacorch.dev/nodepool"
+_HINDRANCES: Final = frozenset({"ClassMissing", "OffersUnknown", "NoOffering"})
+"""Reasons of a pool that somebody should do something about. That it is full, or closed, is as somebody wanted it."""
 
 
 def findings(world: World) -> Iterator[Finding]:
@@ -34,8 +37,10 @@ def findings(world: World) -> Iterator[Finding]:
         yield _fleet(together, world)
     for node in world.nodes:
         yield from _node(node, world, is_said=len(together) > 1 and node in together)
+    for pool in world.pools:
+        yield from _pool(pool, world)
     for claim in world.claims:
-        yield from _claim(claim)
+        yield from _claim(claim, world)
 
 
 def is_lost(node: Object | None) -> bool:
@@ -83,7 +88,8 @@ def _node(node: Object, world: World, *, is_said: bool) -> Iterator[Finding]:
                 Rank.NODE, f"node {name} {what}", (label(node, "Node"),), _said(entry),
                 (step, Step(f"iacorch why node/{name}", "once more, afterwards")),
             )  # fmt: skip
-    if objects.spec(node).get("unschedulable"):
+    leaving = {_node_of(claim) for claim in world.claims if objects.is_deleting(claim)}
+    if objects.spec(node).get("unschedulable") and name not in leaving:
         by = "iacorch.dev/" if any("upgrade" in key for key in objects.annotations(node)) else ""
         whom = "by an upgrade that is going on or was stopped" if by else "by hand (kubectl cordon or drain)"
         yield Finding(
@@ -164,9 +170,39 @@ def _drift(name: str, world: World) -> tuple[str, ...]:
     return (*unique[:_DRIFT_SHOWN], *((f"drift: {more}as it was looked at {looked}",) if looked else ()))
 
 
-def _claim(claim: Object) -> Iterator[Finding]:
-    """A machine that a pool asked for and that is not there yet."""
+def _pool(pool: Object, world: World) -> Iterator[Finding]:
+    """What keeps a pool from mending or making machines."""
+    name = objects.name(pool)
+    stopped, ready, grows = (objects.condition(pool, type_) or {} for type_ in ("RepairsStopped", "Ready", "CanGrow"))
+    if stopped.get("status") == "True":
+        mine = [c for c in world.claims if objects.labels(c).get(_POOL_LABEL) == name]
+        sick = [_node_of(claim) for claim in mine if not is_ready(claim)]
+        yield Finding(
+            Rank.CLUSTER,
+            f"the repairs of pool {name} have stopped: {stopped.get('message')}",
+            (label(pool, "NodePool"), *(label(c, "NodeClaim") for c in mine if not is_ready(c))),
+            (f"not Ready: {listed(sick)}",) if sick else (),
+            (Step("iacorch drift --layer machine", "what they have in common is likelier at fault than each of them"),
+             Step(f"kubectl describe nodepool {name}", "spec.repair.maxUnhealthy says from how many on")),
+            so=("none of them is rebooted or replaced until fewer are unhealthy",),
+        )  # fmt: skip
+    hindered = ready if ready.get("status") == "False" else grows
+    if hindered.get("status") == "False" and hindered.get("reason") in _HINDRANCES:
+        yield Finding(
+            Rank.NODE,
+            f"pool {name} cannot make machines: {hindered.get('message')}",
+            (label(pool, "NodePool"),),
+            (f"{hindered.get('reason')}, since {hindered.get('lastTransitionTime')}",),
+            (Step(f"kubectl describe nodepool {name}", "its conditions and events"),
+             Step("kubectl get machineclasses -o yaml", "what was refused, and until when")),
+        )  # fmt: skip
+
+
+def _claim(claim: Object, world: World) -> Iterator[Finding]:
+    """A machine that a pool asked for and that is not there yet. One that was there is its Node's to explain."""
     if objects.is_deleting(claim) or is_ready(claim):
+        return
+    if objects.condition_is(claim, "Initialized") and world.node(_node_of(claim)) is not None:
         return
     bad = [c for c in objects.conditions(claim) if c.get("status") == "False" and c.get("message")]
     if not bad:
@@ -180,6 +216,10 @@ def _claim(claim: Object) -> Iterator[Finding]:
         (Step(f"kubectl describe nodeclaim {name}", "its conditions and events"),
          Step("kubectl get nodepools,nodeclaims,machineclasses")),
     )  # fmt: skip
+
+
+def _node_of(claim: Object) -> str:
+    return str(objects.status(claim).get("nodeName") or objects.name(claim))
 
 
 def _said(condition: dict[str, Any]) -> tuple[str, ...]:

@@ -64,10 +64,10 @@ def offering(capacity_type: str, price: str) -> dict[str, Any]:
     }
 
 
-def deployment(*, replicas: int = 1, cpu: str = "500m") -> dict[str, Any]:
-    """Pods that ask for a place; their image is nowhere."""
+def deployment(*, replicas: int = 1, cpu: str = "500m", image: str = "none") -> dict[str, Any]:
+    """Pods that ask for a place; nobody has the image, unless it is said."""
     resources = {"requests": {"cpu": cpu}}
-    container = {"name": "x", "image": "none", "imagePullPolicy": "Never", "resources": resources}
+    container = {"name": "x", "image": image, "imagePullPolicy": "Never", "resources": resources}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -95,6 +95,11 @@ class Site:
     def state(self) -> Path:
         return self.root / "provisioner"
 
+    def said(self) -> str:
+        """By all provisioners so far."""
+        log = self.root / "provisioner.log"
+        return log.read_text() if log.exists() else ""
+
     @contextmanager
     def serving(self, *, listen: str = "127.0.0.1:0") -> Iterator[Site]:
         """With a control plane; what was started here ends with the block."""
@@ -116,10 +121,10 @@ class Site:
                 process.communicate()
             daemon.stop(running)
 
-    def provisioner(self, kill: Kill | None = None) -> Running:
-        """A new process on the same state; it ends itself where `kill` says."""
+    def provisioner(self, kill: Kill | None = None, *flags: str, state: Path | None = None) -> Running:
+        """A new process on the same state, or on another one; it ends itself where `kill` says."""
         log = (self.root / "provisioner.log").open("ab")
-        words = ("provisioner", "--state-dir", str(self.state), "--kubeconfig", str(self.kubeconfig))
+        words = ("provisioner", "--state-dir", str(state or self.state), "--kubeconfig", str(self.kubeconfig), *flags)
         module = "tests.infra.engine.killable" if kill is not None else "iacorch.cli.main"
         command = self._command(*words, module=module)
         environment = self._environment() | (kill.environment() if kill is not None else {})

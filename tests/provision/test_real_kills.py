@@ -7,6 +7,7 @@ of the API and of plugins (`killable`). The instances are words (nobody answers 
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -113,7 +114,7 @@ class Story:
         await until(is_time, f"point {point}")
         await self._end(process)
         found = kill.points()
-        self.killed_at.append(found[-1])
+        self.killed_at.append(found[-1] if found else "nothing: it was done before")
         return found
 
     async def finish(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -125,11 +126,14 @@ class Story:
     async def _end(self, process: Running) -> None:
         process.kill()
         process.wait()
+        await self.is_as_it_should()
+
+    async def is_as_it_should(self, most: int = MACHINES) -> None:
         found = self.account.machines()
         claims = {objects.uid(claim) for claim in (await self.client.list(NODE_CLAIM)).items}
         assert set(found) <= claims, "a machine outlived its claim"
         assert all(count == 1 for count in found.values()), f"two machines of one claim: {found}"
-        assert sum(found.values()) <= MACHINES, "more than the pool may have"
+        assert sum(found.values()) <= most, "more than the pool may have"
 
 
 @asynccontextmanager
@@ -157,6 +161,55 @@ async def test_no_machine_is_doubled_or_left_however_often_the_provisioner_is_ki
             await told.want(machines=False)
             await told.kill_after(number * SHRINKING_CALLS // (rounds + 1), told.has_no_claims)
             await told.finish(told.is_over, "everything is given back")
+
+
+async def test_a_standby_goes_on_with_the_same_state_when_the_other_one_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud_environment(monkeypatch)
+    with Site(tmp_path).serving() as site:
+        first = site.provisioner()
+        await until(lambda: "this provisioner decides" in site.said(), "the first one decides", first)
+        third = site.provisioner()
+        assert await asyncio.to_thread(third.wait) == 1
+        assert f"is in use by another iacorch provisioner (process {first.pid})" in site.said()
+        second = site.provisioner(None, "--standby")
+        await until(lambda: "standing by" in site.said(), "the second one waits", second)
+        first.kill()
+        first.wait()
+        await until(lambda: site.said().count("this provisioner decides") == 2, "the second one decides", second)
+        idle = site.provisioner(None, "--standby")
+        await until(lambda: site.said().count("standing by") == 2, "another one waits", idle)
+        for process in (idle, second):
+            process.terminate()
+            assert await asyncio.to_thread(process.wait) == 0
+
+
+@pytest.mark.skipif("IACORCH_FLEET" not in os.environ, reason="IACORCH_FLEET=1 takes a minute for it")
+async def test_of_two_provisioners_one_decides_and_when_it_is_killed_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a state of its own. What the killed one had begun is its own to end; nothing is made twice."""
+    async with story(tmp_path, monkeypatch) as told:
+        first = told.site.provisioner()
+        await until(lambda: "this provisioner decides" in told.site.said(), "the first one decides", first)
+        second = told.site.provisioner(state=tmp_path / "other")
+        await until(lambda: told.site.said().count("event=provisioning") == 2, "both run", second)
+        await told.want(machines=True)
+        await until(told.is_made, "its machines are being made", first)
+        first.kill()
+        first.wait()
+        await told.client.patch(NODE_POOL, "", "burst", {"spec": {"limits": {"machines": MACHINES + 1}}})
+        await told.client.patch(DEPLOYMENT, "default", "x", {"spec": {"replicas": MACHINES + 1}})
+        await until(lambda: told.site.said().count("this provisioner decides") == 2, "the second one decides", second)
+        await until(lambda: told.server.living == MACHINES + 1, "what is wanted by now is made", second)
+        again = told.site.provisioner()
+        await told.is_as_it_should(most=MACHINES + 1)
+        await told.want(machines=False)
+        await until(told.is_over, "each gives back what is its own", again)
+        assert told.server.calls.count("RunInstances") == MACHINES + 1
+        for process in (again, second):
+            assert process.poll() is None
 
 
 @pytest.mark.skipif("IACORCH_KILL_POINTS" not in os.environ, reason="IACORCH_KILL_POINTS=N takes 6 s a point")

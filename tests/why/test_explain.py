@@ -103,6 +103,22 @@ def one(*, events: tuple[Any, ...] = (), **world: Any) -> World:
     return World(NOW, events=events, **given)
 
 
+def condition(type_: str, status: str, reason: str = "", message: str = "") -> dict[str, str]:
+    return {"type": type_, "status": status, "reason": reason, "message": message, "lastTransitionTime": EARLIER}
+
+
+def pool(*conditions: dict[str, str]) -> Any:
+    return {"metadata": {"name": "burst", "uid": "p"}, "spec": {}, "status": {"conditions": list(conditions)}}
+
+
+def claim(*conditions: dict[str, str], node: str = "", **metadata: Any) -> Any:
+    labels = {"iacorch.dev/nodepool": "burst"}
+    return {
+        "metadata": {"name": "burst-1", "uid": "c", "labels": labels, **metadata},
+        "status": {"conditions": list(conditions), **({"nodeName": node} if node else {})},
+    }
+
+
 CASES = [
     pytest.param(one(pods=(pod(ready=True),)), [], [], id="nothing is wrong"),
     pytest.param(
@@ -136,6 +152,33 @@ CASES = [
     pytest.param(
         one(nodes=(node(unschedulable=True),)), ["node n1 is cordoned by hand (kubectl cordon or drain): no new pod "
                                                  "starts there"], ["kubectl uncordon n1"], id="cordoned: a remark",
+    ),
+    pytest.param(
+        one(nodes=(node(unschedulable=True),), claims=(claim(node="n1", deletionTimestamp=EARLIER),)),
+        [], [], id="drained by its pool: as it should be",
+    ),
+    pytest.param(
+        one(pools=(pool(condition("RepairsStopped", "True", message="2 of 3 machines are unhealthy at once"),),),
+            claims=(claim(condition("Initialized", "True"), condition("Ready", "False", message="shh"), node="n1"),)),
+        ["the repairs of pool burst have stopped: 2 of 3 machines are unhealthy at once"],
+        ["iacorch drift --layer machine", "kubectl describe nodepool burst"],
+        id="a pool that mends nothing any more; its node is the node's to explain",
+    ),
+    pytest.param(
+        one(claims=(claim(condition("Initialized", "True"), condition("Ready", "False", message="gone"), node="n9"),)),
+        ["the machine of NodeClaim burst-1 does not become a node: gone"],
+        None,
+        id="a claim whose node nobody knows",
+    ),
+    pytest.param(
+        one(pools=(pool(condition("Ready", "True"), condition("CanGrow", "False", "NoOffering", "all were refused")),)),
+        ["pool burst cannot make machines: all were refused"],
+        ["kubectl describe nodepool burst", "kubectl get machineclasses -o yaml"],
+        id="a pool that gets nothing",
+    ),
+    pytest.param(
+        one(pools=(pool(condition("Ready", "True"), condition("CanGrow", "False", "MachinesLimit", "it has 3 of 3")),)),
+        [], [], id="a pool that is full: as somebody wanted it",
     ),
     pytest.param(
         one(pods=(pod(on="", scheduled="0/1 nodes are available: 1 Insufficient cpu.",

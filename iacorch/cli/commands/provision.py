@@ -32,11 +32,15 @@ from iacorch.kit.ids import SystemIds
 )
 @click.option("--parallel", type=click.IntRange(1, 256), default=limits.PROVISION_OPERATIONS, show_default=True,
               help="Machines made, mended or removed at one time.")  # fmt: skip
+@click.option("--standby", is_flag=True,
+              help="While another one uses this state: wait until it has ended, and go on with it.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
               show_default=True, help="What is logged, on standard error.")  # fmt: skip
 @with_server
 @with_target
-def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level: str, kubeconfig: Path | None) -> None:
+def provisioner(
+    target: Target, state_dir: Path | None, parallel: int, standby: bool, log_level: str, kubeconfig: Path | None
+) -> None:
     """Make, mend and remove the machines of node pools, until it is stopped."""
     from iacorch.daemons.process import set_up_logging
     from iacorch.daemons.provisioner import Settings, serve
@@ -49,6 +53,7 @@ def provisioner(target: Target, state_dir: Path | None, parallel: int, log_level
         stack_deployer=target.deployer(),
         engine=target.engine,
         parallel=parallel,
+        standby=standby,
     )
     asyncio.run(serve(settings))
 

@@ -31,10 +31,18 @@ def dead_pid() -> int:
     return gone.pid
 
 
-def lock(world: World, pid: int, host: str) -> Path:
+@contextmanager
+def zombie() -> Iterator[int]:
+    """The number of a process that has ended and that nobody has asked about."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        yield ended.pid
+
+
+def lock(world: World, pid: int, host: str, **more: str) -> Path:
     path = world.root / "state/.pulumi/locks/organization/proj/dev/other.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps({"pid": pid, "hostname": host, "username": "ada", "timestamp": "now"}))
+    path.write_bytes(orjson.dumps({"pid": pid, "hostname": host, "username": "ada", "timestamp": "now", **more}))
     return path
 
 
@@ -58,6 +66,25 @@ async def test_the_lock_of_a_process_that_died_is_removed(world: World) -> None:
     engine = world.builtin()
     await engine.create_stack(world.ref)
     lock(world, dead_pid(), socket.gethostname())
+    await engine.up(world.ref, world.options())
+    assert world.there() == ["a-0"]
+
+
+async def test_the_lock_of_one_that_nobody_has_buried_is_removed(world: World) -> None:
+    world.program('Thing("a")\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    with zombie() as pid:
+        lock(world, pid, socket.gethostname())
+        await engine.up(world.ref, world.options())
+    assert world.there() == ["a-0"]
+
+
+async def test_the_lock_of_an_earlier_boot_is_removed_whoever_has_its_number_now(world: World) -> None:
+    world.program('Thing("a")\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    lock(world, os.getpid(), socket.gethostname(), boot="another")
     await engine.up(world.ref, world.options())
     assert world.there() == ["a-0"]
 

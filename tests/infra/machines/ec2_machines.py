@@ -29,6 +29,10 @@ from tests.infra.machines.ec2_server import Ec2Server, ec2_server
 ADMINISTRATOR: Final = "admin"
 """Of Debian's images on EC2."""
 LABEL: Final = "iacorch.test/ec2"
+_RETIRING: Final = (
+    "<eventsSet><item><code>instance-retirement</code><description>scheduled</description>"
+    "<notBefore>2099-01-01T00:00:00.000Z</notBefore></item></eventsSet>"
+)
 _INIT: Final = """set -eu
 useradd --create-home --shell /bin/bash {user}
 echo '{user} ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/90-cloud-init-users
@@ -49,6 +53,8 @@ class Machines:
 
     def __init__(self, server: str) -> None:
         self._server = server
+        self.retiring: set[str] = set()
+        """IDs of instances that EC2 says it will take away soon, which moto knows nothing of."""
 
     def __call__(self, action: str, asked: Mapping[str, str], ids: Sequence[str]) -> dict[str, str]:
         told: dict[str, str] = {}
@@ -66,6 +72,8 @@ class Machines:
                 case "RebootInstances":
                     containers.docker("restart", "--time", "10", self.container(id))
                     told |= self._tell_address(id)
+                case "DescribeInstanceStatus" if id in self.retiring:
+                    told[f"<instanceId>{id}</instanceId>"] = f"<instanceId>{id}</instanceId>{_RETIRING}"
         return told
 
     def container(self, id: str) -> str:

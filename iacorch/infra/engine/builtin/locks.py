@@ -4,9 +4,9 @@
     .pulumi/children/PROJECT/STACK                         empty; flock'ed by a run and by every process it starts
 
 In: the folder of the backend. Out: `writing`, a frame around a run; `engine.py` and `admin.py` enter it. A lock file
-whose process has died on this host is removed by the next writer; nobody else's lock ever is. The second file is for
-kill -9: plugins inherit its open descriptor, so the kernel says when the last of them is gone, and until then they may
-still be making what the next run would look for in vain.
+whose process has died on this host, or was of an earlier boot of it, is removed by the next writer; nobody else's lock
+ever is. The second file is for kill -9: plugins inherit its open descriptor, so the kernel says when the last is
+gone, and until then they may still be making what the next run would look for in vain.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Locks:
             "username": _user(),
             "hostname": socket.gethostname(),
             "timestamp": self._clock.now().isoformat().replace("+00:00", "Z"),
+            "boot": _boot(),
         }
         write(mine, orjson.dumps(content))
         try:
@@ -92,13 +93,13 @@ class Locks:
                 continue
             try:
                 holder = orjson.loads(path.read_bytes())
-                pid, host = int(holder["pid"]), str(holder["hostname"])
+                pid, host, boot = int(holder["pid"]), str(holder["hostname"]), str(holder.get("boot") or "")
                 who = f"{holder.get('username', '?')}@{host} (pid {pid}) since {holder.get('timestamp', '?')}"
             except FileNotFoundError:
                 continue
             except (OSError, ValueError, KeyError, TypeError):
-                pid, host, who = 0, "", f"an unreadable lock {path}"
-            if host == socket.gethostname() and not _alive(pid):
+                pid, host, boot, who = 0, "", "", f"an unreadable lock {path}"
+            if host == socket.gethostname() and (boot not in ("", _boot()) or not _alive(pid)):
                 path.unlink(missing_ok=True)
                 continue
             return who
@@ -150,13 +151,23 @@ class Locks:
 
 
 def _alive(pid: int) -> bool:
+    """One that has ended and that nobody has asked about (a zombie, where no init does) writes nothing any more."""
     try:
         os.kill(pid, 0)
+        # the state follows the command's name in brackets, which may itself hold some
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
+    except (OSError, OverflowError, IndexError):
         return True
-    return True
+
+
+def _boot() -> str:
+    """Which boot of the host this is: after the next one the number of a process is another's. Pulumi reads past it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _user() -> str:

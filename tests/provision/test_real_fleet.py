@@ -1,0 +1,300 @@
+"""Pools of real machines over their life: from zero to zero, consolidated, cheaper, warned, renewed, closed, broken.
+
+Behind the instances of a cloud for trying stand containers of the node image, which `iacorch provisioner`, a process,
+makes nodes; pods run on them. IACORCH_FLEET=1 lets it: each of the three stories makes three to seven machines, which
+takes three to six minutes. While a story is told everything is looked at twice a second: no machine may go under a pod
+that runs, no more of them than the budget says, and never are there more than the pool may have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iacorch.agent.runtime import pause
+from iacorch.api import objects
+from iacorch.api.catalogue import DEPLOYMENT, EVENT, MACHINE_CLASS, NODE, NODE_CLAIM, NODE_POOL, POD
+from iacorch.api.objects import Object
+from iacorch.client.config import read_kubeconfig
+from iacorch.client.http import HttpClient
+from iacorch.kit.clock import SystemClock, rfc3339
+from tests.agent import busybox
+from tests.infra.machines import containers
+from tests.infra.machines.ec2_machines import Machines, debian, ec2_with_machines
+from tests.infra.machines.ec2_server import Ec2Server
+from tests.provision.processes import REGION, Running, Site, cloud_environment, deployment, offering, until
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.skipif(not busybox.engine_answers(), reason="needs a Docker Engine"),
+    pytest.mark.skipif("IACORCH_FLEET" not in os.environ, reason="IACORCH_FLEET=1 takes a quarter of an hour"),
+]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How everything was at one moment. `running`: node of each pod that is Running and not being deleted."""
+
+    machines: frozenset[str]
+    claims: frozenset[str]
+    going: frozenset[str]
+    ready: frozenset[str]
+    running: Counter[str]
+    wanted: int
+
+
+@dataclass
+class Fleet:
+    """A pool, what it was made of, and all looks at it."""
+
+    site: Site
+    client: HttpClient
+    server: Ec2Server
+    machines: Machines
+    process: Running
+    looks: list[Look] = field(default_factory=list)
+
+    async def claims(self) -> list[Object]:
+        return list((await self.client.list(NODE_CLAIM)).items)
+
+    async def look(self) -> Look:
+        pods = (await self.client.list(POD, "default")).items
+        claims = await self.claims()
+        nodes = (await self.client.list(NODE)).items
+        machines = await asyncio.to_thread(self.machines.alive)
+        (wanted,) = [objects.spec(d)["replicas"] for d in (await self.client.list(DEPLOYMENT, "default")).items]
+        return Look(
+            frozenset(machines),
+            frozenset(objects.uid(c) for c in claims),
+            frozenset(objects.uid(c) for c in claims if objects.is_deleting(c)),
+            frozenset(objects.name(n) for n in nodes if objects.condition_is(n, "Ready")),
+            Counter(objects.spec(p)["nodeName"] for p in pods if _runs(p)),
+            int(wanted),
+        )
+
+    async def watch(self) -> None:
+        clock = SystemClock()
+        while True:
+            self.looks.append(await self.look())
+            await clock.sleep(0.5)
+
+    async def settles(self, what: str, *, machines: int) -> None:
+        """So many machines, all of them Ready nodes, nothing going, all pods running."""
+        began = len(self.looks)
+
+        def holds() -> bool:
+            if len(self.looks) == began:
+                return False
+            seen = self.looks[-1]
+            return (
+                len(seen.machines) == len(seen.ready) == len(seen.claims) == machines
+                and not seen.going
+                and seen.running.total() == seen.wanted
+            )
+
+        await until(holds, what, self.process)
+
+    async def want(self, **pods: Any) -> None:
+        wanted = deployment(image=pause.IMAGE, **pods)["spec"]
+        await self.client.patch(DEPLOYMENT, "default", "x", {"spec": wanted})
+
+    async def change_pool(self, **spec: Any) -> None:
+        await self.client.patch(NODE_POOL, "", "burst", {"spec": spec})
+
+    async def pool_is(self, condition: str, status: str) -> bool:
+        return objects.condition_is(await self.client.get(NODE_POOL, "", "burst"), condition, status)
+
+    async def said(self, reason: str) -> list[str]:
+        events = [e for e in (await self.client.list(EVENT)).items if e["reason"] == reason]
+        return [e["message"] for e in sorted(events, key=lambda e: e["firstTimestamp"])]
+
+    def calls(self) -> list[str]:
+        return [c for c in self.server.calls if c in ("RunInstances", "TerminateInstances", "StopInstances")]
+
+    def no_machine_went_under_a_pod(self) -> None:
+        """A node that pods run on does not stop being Ready because its machine was taken away."""
+        for before, after in zip(self.looks, self.looks[1:], strict=False):
+            if after.machines < before.machines:
+                lost = before.ready - after.ready
+                assert not any(before.running[node] for node in lost), f"{before} -> {after}"
+
+
+@asynccontextmanager
+async def fleet(
+    cloud: tuple[Ec2Server, Machines], folder: Path, offerings: list[dict[str, Any]], pods: dict[str, Any], **pool: Any
+) -> AsyncIterator[Fleet]:
+    server, machines = cloud
+    debian(server, REGION)
+    with Site(folder).serving(listen=f"{containers.gateway()}:0") as site:
+        async with HttpClient(read_kubeconfig(site.kubeconfig)) as client:
+            template = {"settings": {"region": REGION, "endpoint_url": server.url}}
+            await client.create(MACHINE_CLASS, site.machine_class("aws", template, offerings))
+            await client.create(NODE_POOL, site.pool(**pool))
+            await client.create(DEPLOYMENT, deployment(image=pause.IMAGE, **pods))
+            told = Fleet(site, client, server, machines, site.provisioner())
+            watching = asyncio.create_task(told.watch())
+            try:
+                yield told
+            finally:
+                watching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watching
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ec2Server, Machines]]:
+    cloud_environment(monkeypatch)
+    with ec2_with_machines() as found:
+        yield found
+
+
+Cloud = tuple[Ec2Server, Machines]
+
+
+async def test_from_zero_to_two_half_empty_machines_to_one_to_none(cloud: Cloud, tmp_path: Path) -> None:
+    disruption = {"consolidateAfter": "5s", "budgets": [{"machines": 1}]}
+    offered, pods = [offering("on-demand", "0.02")], {"replicas": 2, "cpu": "1200m"}
+    async with fleet(cloud, tmp_path, offered, pods, limits={"machines": 2}, disruption=disruption) as told:
+        assert told.machines.alive() == [], "a pool begins with nothing"
+        await told.settles("two pods run on two machines", machines=2)
+        began = len(told.looks)
+        await told.want(replicas=2, cpu="300m")
+        await told.settles("two half-empty machines become one", machines=1)
+        during = told.looks[began:]
+        assert min(look.running.total() for look in during) >= 1, "not all pods moved at once"
+        assert max(len(look.going) for look in during) == 1
+        (why,) = await told.said("Removing")
+        assert why.startswith(("Underutilized: its 1 pods fit on other machines; saves 0.02", "Empty: ")), why
+        await told.want(replicas=0)
+        await until(lambda: told.machines.alive() == [], "the last one is given back", told.process)
+
+        async def is_nothing() -> bool:
+            return not await told.claims() and not (await told.client.list(NODE)).items
+
+        await until(is_nothing, "nothing is left of it", told.process)
+        assert told.calls() == ["RunInstances"] * 2 + ["TerminateInstances"] * 2
+        assert max(len(look.machines) for look in told.looks) == 2
+        told.no_machine_went_under_a_pod()
+
+
+async def test_one_machine_is_made_cheaper_replaced_when_warned_renewed_and_closed(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    server, machines = cloud
+    server.then("RunInstances", "InsufficientInstanceCapacity")
+    disruption = {"consolidateAfter": "5s", "budgets": [{"machines": 1}]}
+    offered, pods = [offering("spot", "0.005"), offering("on-demand", "0.02")], {"replicas": 2, "cpu": "500m"}
+    async with fleet(cloud, tmp_path, offered, pods, limits={"machines": 2}, disruption=disruption) as told:
+        await told.settles("what is dearer, for spot was refused", machines=1)
+        assert await _kinds(told) == ["on-demand"]
+
+        await _let_the_refusal_lapse(told)
+        await until(lambda: _are(told, ["spot"]), "spot takes over", told.process)
+        await told.settles("what is cheaper, for it can be had again", machines=1)
+        assert told.calls() == ["RunInstances"] * 3 + ["TerminateInstances"], "the new one was there first"
+        assert any("saves 0.015" in words for words in await told.said("Disrupting"))
+
+        (first,) = await told.claims()
+        await told.change_pool(expireAfter="60s")  # the next one's age
+        machines.retiring.add(objects.status(first)["machineID"])
+        await until(lambda: _is_gone(told, first), "the machine that EC2 will take is given back", told.process)
+        assert told.calls()[4:] == ["RunInstances", "TerminateInstances"], "the next was asked for at once"
+        assert any(words.startswith("Interrupted: instance-retirement") for words in await told.said("Removing"))
+        (second,) = await told.claims()
+        await told.change_pool(expireAfter=None)
+        await until(lambda: _is_gone(told, second), "what is too old goes", told.process)
+        await told.settles("a new one took its place", machines=1)
+        assert told.calls()[6:] == ["RunInstances", "TerminateInstances"], "the new one was there first"
+        assert any(words.startswith("Expired: ") for words in await told.said("Removing"))
+
+        never = (datetime.now(UTC) + timedelta(days=3)).strftime("%a")
+        await told.change_pool(officeHours=[{"days": [never], "from": "10:00", "until": "10:01"}])
+        await until(lambda: machines.alive() == [], "the pool is closed", told.process)
+        assert await told.pool_is("Open", "False")
+        await told.change_pool(officeHours=None)
+        await told.settles("the pool is open again", machines=1)
+        told.no_machine_went_under_a_pod()
+
+
+async def test_three_machines_are_renewed_one_by_one_and_two_that_break_stop_repairs(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    _, machines = cloud
+    disruption = {"consolidationPolicy": "Never", "budgets": [{"machines": 1}]}
+    repair = {"rungs": ["RestartAgent", "Reboot", "Replace"], "patience": {"Unhealthy": "3s", "RestartAgent": "5s"}}
+    offered, pods = [offering("on-demand", "0.02")], {"replicas": 3, "cpu": "1200m"}
+    limits = {"machines": 4}
+    async with fleet(cloud, tmp_path, offered, pods, limits=limits, disruption=disruption, repair=repair) as told:
+        await told.settles("three machines", machines=3)
+        old = {objects.uid(claim) for claim in await told.claims()}
+        began = len(told.looks)
+        await told.change_pool(labels={"generation": "2"})
+
+        async def are_new() -> bool:
+            return not old & {objects.uid(claim) for claim in await told.claims()}
+
+        await until(are_new, "all three are made anew", told.process)
+        await told.settles("three new machines", machines=3)
+        during = told.looks[began:]
+        assert max(len(look.going) for look in during) == 1
+        assert max(len(look.machines) for look in during) == 4
+        assert min(look.running.total() for look in during) >= 2
+        told.no_machine_went_under_a_pod()
+
+        calls = len(told.server.calls)
+        broken = machines.alive()[:2]
+        for name in broken:
+            containers.docker("pause", name)
+        await until(lambda: told.pool_is("RepairsStopped", "True"), "the pool says that it stops", told.process)
+        await until(lambda: _have_stopped(told), "the claims say that they wait for a person", told.process)
+        assert any("2 of 3 machines are unhealthy at once" in words for words in await told.said("RepairsStopped"))
+        why = told.site.iacorch("why")
+        assert "2 of 3 machines are unhealthy at once" in why, why
+        drastic = {"RebootInstances", "StopInstances", "TerminateInstances", "RunInstances"}
+        assert not drastic & set(told.server.calls[calls:])
+        for name in broken:
+            containers.docker("unpause", name)
+        await until(lambda: told.pool_is("RepairsStopped", "False"), "the pool goes on", told.process)
+        await told.settles("nobody was harmed", machines=3)
+        assert not drastic & set(told.server.calls[calls:])
+
+
+def _runs(pod: Object) -> bool:
+    return objects.status(pod).get("phase") == "Running" and not objects.is_deleting(pod)
+
+
+async def _kinds(told: Fleet) -> list[str]:
+    return sorted(objects.spec(claim)["offering"]["capacityType"] for claim in await told.claims())
+
+
+async def _are(told: Fleet, kinds: list[str]) -> bool:
+    return await _kinds(told) == kinds
+
+
+async def _is_gone(told: Fleet, claim: Object) -> bool:
+    return objects.uid(claim) not in {objects.uid(other) for other in await told.claims()}
+
+
+async def _have_stopped(told: Fleet) -> bool:
+    repairing = [objects.condition(claim, "Repairing") or {} for claim in await told.claims()]
+    return [found.get("reason") for found in repairing].count("Stopped") == 2
+
+
+async def _let_the_refusal_lapse(told: Fleet) -> None:
+    """As it would by itself in three minutes."""
+    machine_class = await told.client.get(MACHINE_CLASS, "", "rented")
+    (refused,) = objects.status(machine_class)["refused"]
+    assert (refused["capacityType"], refused["reason"]) == ("spot", "InsufficientCapacity"), json.dumps(refused)
+    past = rfc3339(datetime.now(UTC) - timedelta(seconds=1))
+    status = {"status": {"refused": [{**refused, "until": past}]}}
+    await told.client.patch(MACHINE_CLASS, "", "rented", status, subresource="status")
