@@ -20,7 +20,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from iacorch.infra.bootstrap import bundle
+from iacorch.infra.bootstrap.bundles import bundle
 from iacorch.infra.machines.images.build import NODE_CAPABILITIES, NODE_DISKS, NODE_SECURITY, NODE_TMPFS, node_image
 from iacorch.infra.provider.properties import fill
 from iacorch.infra.provider.resource import Made, Request, Resource

@@ -1,6 +1,7 @@
 """`iacorch bundle`: all that bootstrap fetches, in one file for a site without a network; `iacorch bundle load` there.
 
-Arguments in, text out; the file is `infra.bootstrap.offline`, what needs Docker is `infra.machines.images.offline`.
+Arguments in, text out; the file is `infra.bootstrap.bundles.offline`, what needs Docker is
+`infra.machines.images.offline`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import click
 
 from iacorch.cli.command import Group
 from iacorch.errors import ConfigError
-from iacorch.infra.bootstrap import bundle as bundles
-from iacorch.infra.bootstrap import offline, sources
+from iacorch.infra.bootstrap import sources
+from iacorch.infra.bootstrap.bundles import bundle as bundles
+from iacorch.infra.bootstrap.bundles import offline
 from iacorch.infra.bootstrap.errors import BundleFailed
 from iacorch.infra.bootstrap.plan import PYTHONS
 from iacorch.infra.machines.images import offline as fetch

@@ -22,7 +22,7 @@ from iacorch.drift.fleet import fleet_of
 from iacorch.drift.machine.source import Stacks
 from iacorch.errors import ConfigError
 from iacorch.infra.bootstrap import marks
-from iacorch.infra.bootstrap.bundle import release
+from iacorch.infra.bootstrap.bundles.bundle import release
 from iacorch.infra.engine.contract import StackRef
 from iacorch.kit import limits
 from iacorch.kit.clock import SystemClock

@@ -23,11 +23,13 @@ from iacorch.drift.node.mend import mend
 from iacorch.drift.node.probe import Seen
 from iacorch.drift.reports.report import Done
 from iacorch.errors import BootstrapError
-from iacorch.infra.bootstrap import bundle, facts, runner, ssh
+from iacorch.infra.bootstrap import facts, ssh
+from iacorch.infra.bootstrap.ansible import runner
+from iacorch.infra.bootstrap.ansible.runner import HostRun
+from iacorch.infra.bootstrap.bundles import bundle
 from iacorch.infra.bootstrap.errors import PlaybookFailed
 from iacorch.infra.bootstrap.facts import Facts, Installation
 from iacorch.infra.bootstrap.plan import NodeConfig, Plan, plan_control_plane, plan_node
-from iacorch.infra.bootstrap.runner import HostRun
 from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock

@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 
-from iacorch.infra.bootstrap import bundle
+from iacorch.infra.bootstrap.bundles import bundle
 from iacorch.infra.machines.contract import MachineDriver
 from iacorch.infra.machines.registry import open_driver
 from iacorch.infra.protocol import provider_pb2_grpc

@@ -21,7 +21,8 @@ from typing import Any, Final
 from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.errors import ConfigError
-from iacorch.infra.bootstrap import bundle, marks, private, ssh
+from iacorch.infra.bootstrap import marks, private, ssh
+from iacorch.infra.bootstrap.bundles import bundle
 from iacorch.infra.bootstrap.ssh import SshTarget
 from iacorch.infra.engine.contract import (
     Deployer,

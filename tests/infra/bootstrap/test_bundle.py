@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from iacorch.infra.bootstrap import bundle
+from iacorch.infra.bootstrap.bundles import bundle
 from iacorch.infra.bootstrap.errors import BundleFailed
 
 

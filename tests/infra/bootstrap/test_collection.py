@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from iacorch.infra.bootstrap import sources
-from iacorch.infra.bootstrap.bundle import read_package
-from iacorch.infra.bootstrap.compiled import compiled, interpreter
-from iacorch.infra.bootstrap.runner import environment
+from iacorch.infra.bootstrap.ansible.runner import environment
+from iacorch.infra.bootstrap.bundles.bundle import read_package
+from iacorch.infra.bootstrap.bundles.compiled import compiled, interpreter
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="what bootstrap writes is root's")
 

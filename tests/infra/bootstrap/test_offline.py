@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from iacorch.errors import ConfigError
-from iacorch.infra.bootstrap import offline
+from iacorch.infra.bootstrap.bundles import offline
 from iacorch.infra.bootstrap.facts import Facts
 
 DEBIAN = Facts(os_id="debian", os_version="12", arch="x86_64")

@@ -17,7 +17,7 @@ with private.folder(Path(sys.argv[1])) as directory:
 """
 CHILD = """
 import signal, sys
-from iacorch.infra.bootstrap.ansible_process import end_with
+from iacorch.infra.bootstrap.ansible.process import end_with
 end_with(int(sys.argv[1]))
 print("ready", flush=True)
 signal.pause()

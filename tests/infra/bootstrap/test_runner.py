@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from iacorch.infra.bootstrap.runner import Collector, HostRun, Progress, environment, failure_words, hint_for, inventory
+from iacorch.infra.bootstrap.ansible.runner import (
+    Collector,
+    HostRun,
+    Progress,
+    environment,
+    failure_words,
+    hint_for,
+    inventory,
+)
 from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
 
 

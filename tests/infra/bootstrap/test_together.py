@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from iacorch.errors import BootstrapError
+from iacorch.infra.bootstrap.ansible.runner import HostRun, Listener, Outcome, Playbook, PlaybookResult, Progress
+from iacorch.infra.bootstrap.ansible.together import Together
 from iacorch.infra.bootstrap.errors import HostFailure, PlaybookFailed
-from iacorch.infra.bootstrap.runner import HostRun, Listener, Outcome, Playbook, PlaybookResult, Progress
 from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
-from iacorch.infra.bootstrap.together import Together
 from iacorch.kit import limits
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.virtual import run_virtual as virtually

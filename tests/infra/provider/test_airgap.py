@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.cli.commands.bundle import bundle as bundle_command
-from iacorch.infra.bootstrap import offline
+from iacorch.infra.bootstrap.bundles import offline
 from iacorch.infra.provider.properties import fill
 from iacorch.infra.provider.resource import Resource
 from iacorch.infra.provider.resources.control_plane import ControlPlanes

@@ -1,7 +1,7 @@
 """What only a Docker Engine with a network can give: a distribution's packages, images.
 
 In: a base image of the release that machines run, names of packages and images, a folder. Out: archives that are
-unpacked at `/` on a machine (`bootstrap.offline`). Called by `iacorch bundle`.
+unpacked at `/` on a machine (`bootstrap.bundles.offline`). Called by `iacorch bundle`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from iacorch.infra.bootstrap.offline import IMAGES_ROOM, PACKAGES_ROOM, packages_name
+from iacorch.infra.bootstrap.bundles.offline import IMAGES_ROOM, PACKAGES_ROOM, packages_name
 from iacorch.infra.machines.images.docker import ImageFailed, Progress, docker, image_id
 
 _SECONDS: Final = 1_800.0

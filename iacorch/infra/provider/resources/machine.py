@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from iacorch.infra.bootstrap import builds, bundle, facts, offline, runner, ssh
+from iacorch.infra.bootstrap import builds, facts, ssh
+from iacorch.infra.bootstrap.ansible import runner
+from iacorch.infra.bootstrap.ansible.together import Together
+from iacorch.infra.bootstrap.bundles import bundle, offline
 from iacorch.infra.bootstrap.errors import (
     HostError,
     HostKeyChanged,
@@ -30,7 +33,6 @@ from iacorch.infra.bootstrap.facts import Facts
 from iacorch.infra.bootstrap.plan import Plan
 from iacorch.infra.bootstrap.settled import left_to_do
 from iacorch.infra.bootstrap.ssh import SshSession, SshTarget
-from iacorch.infra.bootstrap.together import Together
 from iacorch.infra.provider.properties import Property
 from iacorch.infra.provider.resource import Properties, Request, words
 from iacorch.kit import limits

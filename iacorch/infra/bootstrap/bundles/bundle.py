@@ -28,7 +28,7 @@ from typing import Final
 
 import iacorch
 from iacorch.infra.bootstrap import sources
-from iacorch.infra.bootstrap.compiled import compile_folder, compiled
+from iacorch.infra.bootstrap.bundles.compiled import compile_folder, compiled
 from iacorch.infra.bootstrap.errors import BundleFailed
 from iacorch.infra.bootstrap.plan import BundleKind
 from iacorch.kit import limits

@@ -23,7 +23,7 @@ from typing import IO, Any, Final, Literal
 from urllib.parse import quote
 
 from iacorch.infra.bootstrap import files, private, sources
-from iacorch.infra.bootstrap.bundle import Bundle
+from iacorch.infra.bootstrap.bundles.bundle import Bundle
 from iacorch.infra.bootstrap.errors import HostFailure, PlaybookFailed
 from iacorch.infra.bootstrap.files import File, files_of
 from iacorch.infra.bootstrap.plan import Plan
@@ -188,7 +188,7 @@ class Collector:
         self.words = ""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """One event, as `ansible_process` passes it on."""
+        """One event, as `process` passes it on."""
         kind, data = event.get("event", ""), event.get("event_data") or {}
         host, task = str(data.get("host", "")), str(data.get("task", ""))
         seconds = float(data.get("duration") or 0.0)
@@ -289,7 +289,7 @@ async def _run(job: Mapping[str, Any], collector: Collector, timeout_seconds: fl
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "iacorch.infra.bootstrap.ansible_process",
+        "iacorch.infra.bootstrap.ansible.process",
         str(os.getpid()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

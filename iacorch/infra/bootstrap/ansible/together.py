@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from iacorch.errors import IacorchError
-from iacorch.infra.bootstrap import runner
+from iacorch.infra.bootstrap.ansible import runner
+from iacorch.infra.bootstrap.ansible.runner import HostRun, Listener, Outcome, Playbook, Progress
 from iacorch.infra.bootstrap.errors import PlaybookFailed
-from iacorch.infra.bootstrap.runner import HostRun, Listener, Outcome, Playbook, Progress
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 

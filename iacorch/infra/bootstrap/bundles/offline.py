@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 from iacorch.errors import ConfigError
-from iacorch.infra.bootstrap import bundle
+from iacorch.infra.bootstrap.bundles import bundle
 from iacorch.infra.bootstrap.facts import Facts
 from iacorch.infra.bootstrap.plan import ARCHITECTURES
 
