@@ -34,7 +34,7 @@ down: ## Remove everything that `make up` made, and only that
 
 .PHONY: demo
 demo: venv ## Tell the story on the fleet that `make up` made: scale, kill, roll out, undo, drift, mend
-	@. scripts/environment && python scripts/demo
+	@. scripts/settings && python scripts/demo
 
 .PHONY: bench
 bench: tools-if-any venv ## Measure; print one table and write .iacorch/bench.json

@@ -25,7 +25,9 @@ from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 
 _SELECTED: Final = Path(".iacorch") / "stack"
-_STATE: Final = Path(".iacorch") / "state"
+STATE: Final = Path(".iacorch") / "state"
+BACKEND: Final = "PULUMI_BACKEND_URL"
+"""As with Pulumi's own command it comes before what stands in `Pulumi.yaml` or beside it."""
 PASSPHRASE_FILE: Final = Path(".iacorch") / "passphrase"
 """Of the project's secrets, as `iacorch new` and `make up` write it; the environment comes first."""
 
@@ -80,7 +82,7 @@ class Target:
 
 
 def target_in(root: Path, stack: str = "", backend: str = "") -> Target:
-    """A target for whoever has no command line."""
+    """A target for whoever has no command line; nothing of the environment is asked."""
     root = root.resolve()
     return Target(root, stack, backend or _backend(root), "builtin", debug=False)
 
@@ -89,7 +91,7 @@ def complete_stacks(ctx: click.Context, param: click.Parameter, incomplete: str)
     """Names of stacks for a shell; nothing where they cannot be told, since nobody reads errors there."""
     root = Path(ctx.params.get("cwd") or ".").resolve()
     try:
-        target = target_in(root, backend=os.environ.get("PULUMI_BACKEND_URL", ""))
+        target = target_in(root, backend=os.environ.get(BACKEND, ""))
         names = target.files().backend(StackRef(root, "any", target.backend_url)).stacks()
     except (IacorchError, OSError):
         return []
@@ -104,7 +106,7 @@ def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("-s", "--stack", "stack_option", default="", metavar="NAME", shell_complete=complete_stacks,
                   help="The stack to work on; by default the chosen one.")  # fmt: skip
-    @click.option("--backend", default="", metavar="URL", envvar="PULUMI_BACKEND_URL",
+    @click.option("--backend", default="", metavar="URL", envvar=BACKEND,
                   help="Where states are kept (file://DIR).")  # fmt: skip
     @click.option(
         "--engine",
@@ -124,15 +126,17 @@ def with_target(command: Callable[..., Any]) -> Callable[..., Any]:
     return update_wrapper(wrapped, command)
 
 
-def has_passphrase(environment: Mapping[str, str]) -> bool:
-    """Whether the person has said which passphrase, or where it is."""
-    return "PULUMI_CONFIG_PASSPHRASE" in environment or bool(environment.get("PULUMI_CONFIG_PASSPHRASE_FILE"))
+def passphrase_variable(environment: Mapping[str, str]) -> str:
+    """The variable by which the person has said which passphrase, or where it is; empty where none does."""
+    if "PULUMI_CONFIG_PASSPHRASE" in environment:
+        return "PULUMI_CONFIG_PASSPHRASE"
+    return "PULUMI_CONFIG_PASSPHRASE_FILE" if environment.get("PULUMI_CONFIG_PASSPHRASE_FILE") else ""
 
 
 def _environment(root: Path) -> Mapping[str, str]:
     """Our own, with the project's passphrase where no other one is named."""
     path = root / PASSPHRASE_FILE
-    if has_passphrase(os.environ) or not path.is_file():
+    if passphrase_variable(os.environ) or not path.is_file():
         return os.environ
     return {**os.environ, "PULUMI_CONFIG_PASSPHRASE_FILE": str(path)}
 
@@ -145,4 +149,4 @@ def _backend(root: Path) -> str:
             return str(url)
     except (OSError, yaml.YAMLError, AttributeError):
         pass  # the engine reports a project that cannot be read, and better
-    return f"file://{root / _STATE}"
+    return f"file://{root / STATE}"

@@ -70,9 +70,9 @@ def key_file(folder: Path, *, passphrase: str = "") -> Path:
     return path
 
 
-def run(*words: str, home: Path) -> Result:
+def run(*words: str, home: Path, **environment: str) -> Result:
     unset = dict.fromkeys(("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_URL"))
-    return CliRunner(env={**unset, "PULUMI_STACK": None, "HOME": str(home)}).invoke(cli, [*words])
+    return CliRunner(env={**unset, "PULUMI_STACK": None, "HOME": str(home), **environment}).invoke(cli, [*words])
 
 
 async def test_a_new_project_is_ready_for_preview(tmp_path: Path) -> None:
@@ -125,8 +125,25 @@ def test_a_key_of_ones_own_that_cannot_be_used_is_passed_over_for_one_that_can(t
     assert f"opened with {folder / 'id_ecdsa'}" in made.output
 
 
-def test_without_a_key_it_says_how_to_give_one(tmp_path: Path) -> None:
+def test_the_variables_that_later_commands_obey_are_obeyed_from_the_beginning(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    elsewhere = {"PULUMI_BACKEND_URL": f"file://{tmp_path}/states", "PULUMI_CONFIG_PASSPHRASE": "mine"}
+    made = run("new", str(shop), home=tmp_path, **elsewhere)
+    assert f"its states are kept in file://{tmp_path}/states, as PULUMI_BACKEND_URL says" in made.output
+    assert "the secrets' passphrase is the one of PULUMI_CONFIG_PASSPHRASE" in made.output
+    assert run("stack", "ls", "--cwd", str(shop), home=tmp_path, **elsewhere).output == "prod*\n"
+    assert not (shop / ".iacorch/state").exists()
+
+
+def test_a_new_project_says_where_its_state_and_its_passphrase_are(tmp_path: Path) -> None:
+    made = run("new", str(tmp_path / "shop"), home=tmp_path)
+    assert f"its states are kept in {tmp_path}/shop/.iacorch/state" in made.output
+    assert f"the secrets' passphrase is in {tmp_path}/shop/.iacorch/passphrase" in made.output
+
+
+def test_without_a_key_it_says_so_and_how_to_give_one(tmp_path: Path) -> None:
     made = run("new", str(tmp_path / "shop"), "10.0.0.1", home=tmp_path)
+    assert "no SSH key was found" in made.output
     assert "iacorch config set --secret ssh_private_key" in made.output
 
 

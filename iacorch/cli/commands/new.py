@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 import iacorch
 from iacorch.cli.command import Command
 from iacorch.cli.commands import project
-from iacorch.cli.target import PASSPHRASE_FILE, has_passphrase, target_in
+from iacorch.cli.target import BACKEND, PASSPHRASE_FILE, STATE, passphrase_variable, target_in
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin import admin
 from iacorch.kit.files import write_whole
@@ -93,7 +93,8 @@ def new(directory: Path, hosts: tuple[str, ...], program: str, stack: str, name:
     with ExitStack() as undo:
         _write(root, made, undo)
         _passphrase(root, undo)
-        target = replace(target_in(root), stack_option=stack)
+        # where every later command of this shell will look
+        target = replace(target_in(root, backend=os.environ.get(BACKEND, "")), stack_option=stack)
         asyncio.run(target.files().create_stack(target.ref()))
         undo.pop_all()  # from here on it is a project
     target.select(stack)
@@ -138,7 +139,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _passphrase(root: Path, undo: ExitStack) -> None:
     """A passphrase for the stack's secrets, where the person has not chosen one."""
-    if has_passphrase(os.environ):
+    if passphrase_variable(os.environ):
         return
     if not (root / PASSPHRASE_FILE).exists():
         _make_folder((root / PASSPHRASE_FILE).parent, undo)
@@ -170,17 +171,31 @@ def _read_key(path: Path) -> str:
     return text
 
 
+def _kept(directory: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Where states and the passphrase are; what variables of the shell say comes first, now and later."""
+    if url := environment.get(BACKEND):
+        yield f"its states are kept in {url}, as {BACKEND} says: set it for every later command, too"
+    else:
+        yield f"its states are kept in {directory / STATE}: keep a copy, git does not"
+    if variable := passphrase_variable(environment):
+        yield f"the secrets' passphrase is the one of {variable}: set it for every later command, too"
+    else:
+        yield f"the secrets' passphrase is in {directory / PASSPHRASE_FILE}: keep a copy, git does not"
+
+
 def _say(directory: Path, program: str, stack: str, *, key_missing: bool) -> None:
     steps = [f"cd {directory}"]
     if key_missing:
+        looked = f"{', '.join(_KEYS)} in {Path.home() / '.ssh'}"
+        click.echo(f"no SSH key was found that opens the hosts ({looked}: none without a passphrase of its own)")
         steps += ["iacorch config set --secret ssh_private_key < PRIVATE_KEY_FILE"]
     steps += [line.format(stack=stack) for line in _FIRST.get(program, ())]
     steps += [
         "iacorch preview           # what would happen",
         "iacorch up                # machines, nodes, a cluster",
-        "iacorch kubeconfig        # for kubectl",
+        'export KUBECONFIG="$(iacorch kubeconfig)"     # then kubectl get nodes',
     ]
     click.echo(f"made a project in {directory}: __main__.py is the program, Pulumi.{stack}.yaml its settings")
-    if (directory / PASSPHRASE_FILE).exists():
-        click.echo(f"the secrets' passphrase is in {directory / PASSPHRASE_FILE}: keep a copy, git does not")
+    for line in _kept(directory, os.environ):
+        click.echo(line)
     click.echo("\nNext:\n" + "\n".join(f"  {step}" for step in steps))
