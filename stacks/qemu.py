@@ -3,7 +3,8 @@
 Settings: `image` (a cloud image in qcow2 or raw, its path), `workers`, `instance_type`, `folder` (where disks and
 sockets are kept); `kernel` and `initrd` for an image of `iacorch image machine`, which has no boot loader;
 `accelerator` (`auto`, `kvm`, `tcg`); `bridge`, one of this host's on which the machines are to be; without it they
-reach each other on a network that needs no rights. This host reaches them through forwarded ports of 127.0.0.1.
+reach each other on a network that needs no rights; `libvirt`, the URI of one that runs them (`qemu:///system`). This
+host reaches them through forwarded ports of 127.0.0.1.
 """
 
 import pulumi
@@ -11,7 +12,7 @@ import pulumi
 from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine
 
 config = pulumi.Config()
-chosen = {name: config.get(name) for name in ("folder", "kernel", "initrd", "accelerator")}
+chosen = {name: config.get(name) for name in ("folder", "kernel", "initrd", "accelerator", "libvirt")}
 settings = {
     "image": config.require("image"),
     "network": {"bridge": config.get("bridge") or ""},

@@ -199,6 +199,8 @@ UNPRICED_MICROS_PER_HOUR: Final = 100_000_000
 QMP_SECONDS: Final = 10.0
 """Patience with a virtual machine's monitor, and with its process after it was killed."""
 QMP_POLL_SECONDS: Final = 0.1
+LIBVIRT_POLL_SECONDS: Final = 0.5
+"""Between looks at whether a domain has halted; each is a process of virsh."""
 CREATE_GENERATIONS: Final = 16
 """Machines that one token made and that were deleted since, as far as a cloud still remembers them (a day)."""
 CONSOLE_BYTES: Final = 64 * 1024

@@ -132,8 +132,8 @@ class CloudUnavailable(MachineError):
 class CloudRefused(MachineError):
     """`code` is the cloud's own, for what has no leaf here."""
 
-    def __init__(self, operation: str, *, code: str, message: str) -> None:
-        super().__init__(f"{operation}: {message} ({code})")
+    def __init__(self, operation: str, *, code: str, message: str, hint: str = "") -> None:
+        super().__init__(f"{operation}: {message} ({code})", hint=hint)
         self.operation, self.code = operation, code
 
 

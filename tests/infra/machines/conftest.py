@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -215,15 +216,19 @@ def libcloud_ec2_world(server: Ec2Server) -> World:
     )
 
 
-def qemu_world(folder: Path) -> World:
+def qemu_world(*, libvirt: str = "") -> World:
     if shutil.which("qemu-system-x86_64") is None or shutil.which("qemu-img") is None:
         pytest.skip("needs qemu-system-x86 and qemu-utils")
-    image = folder / "image.raw"
-    image.write_bytes(bytes(1024**2))  # nothing to boot: the firmware waits, which is a running machine
-    # A monitor's path may have 107 bytes: pytest's own folders are longer.
+    if libvirt and (shutil.which("virsh") is None or subprocess.run(["virsh", "-c", libvirt, "uri"]).returncode):
+        pytest.skip("needs a libvirt that answers")
+    # A monitor's path may have 107 bytes, and libvirt's user enters the folder: pytest's own are longer, and private.
     short = Path(tempfile.mkdtemp(prefix="iacq-", dir="/tmp"))
+    image = short / "image.raw"
+    image.write_bytes(bytes(1024**2))  # nothing to boot: the firmware waits, which is a running machine
     sizes = {"tiny": VirtualSize(cores=1, memory_mib=64, disk_gib=1)}
-    settings = QemuSettings(image=str(image), folder=short, halt_seconds=0.2, accelerator="tcg", sizes=sizes)
+    settings = QemuSettings(
+        image=str(image), folder=short, halt_seconds=0.2, accelerator="tcg", sizes=sizes, libvirt=libvirt
+    )
     cluster = f"c-{IDS.suffix()}"
     world = World(
         open=lambda: QemuDriver(settings, SystemClock(), SystemIds()),
@@ -240,7 +245,8 @@ WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
     "aws": lambda request: aws_world(request.getfixturevalue("ec2")),
     "libcloud-dummy": lambda request: libcloud_dummy_world(),
     "libcloud-ec2": lambda request: libcloud_ec2_world(request.getfixturevalue("ec2")),
-    "qemu": lambda request: qemu_world(request.getfixturevalue("tmp_path")),
+    "qemu": lambda request: qemu_world(),
+    "qemu-libvirt": lambda request: qemu_world(libvirt="qemu:///system"),
     "docker": lambda request: docker_world(),
     "ssh": lambda request: ssh_world(
         request.getfixturevalue("rack"), request.getfixturevalue("tmp_path") / "hosts.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import os
 import re
 import shutil
@@ -11,16 +12,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree.ElementTree import Element, fromstring, tostring
 
 import pycdlib
 import pytest
 import yaml
 
 from iacorch.infra.machines.errors import CloudUnavailable, InvalidSpec, QuotaExceeded
-from iacorch.infra.machines.qemu import command, network
+from iacorch.infra.machines.qemu import command, domain, network
 from iacorch.infra.machines.qemu.accelerator import Host, choose, look
 from iacorch.infra.machines.qemu.locks import locked
 from iacorch.infra.machines.qemu.place import Place, Record
+from iacorch.infra.machines.qemu.processes import pid
 from iacorch.infra.machines.qemu.settings import Network, QemuSettings, Size, options_of, settings_of
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.virtual import run_virtual
@@ -133,6 +136,37 @@ def test_a_comma_in_a_path_is_no_end_of_it() -> None:
     assert "-pidfile /m/a,b/pid" in line  # no list of options
 
 
+def told_to_libvirt(found: Record | None = None, **settings: Any) -> Element:
+    whole = QemuSettings(image="i", sizes={"s": Size(cores=2, memory_mib=512)}, **settings)
+    return fromstring(domain.definition(whole, found or record(), Path("/m"), program="/usr/bin/" + QEMU, kvm=False))
+
+
+def test_libvirt_is_told_the_same_machine() -> None:
+    told = told_to_libvirt()
+    assert told.get("type") == "qemu"
+    texts = {tag: told.findtext(tag) for tag in ("name", "memory", "vcpu")}
+    assert texts == {"name": "iacorch.c.web-1", "memory": "512", "vcpu": "2"}
+    assert [each.get("file") for each in told.iterfind("devices/disk/source")] == ["/m/disk.qcow2", "/m/seed.iso"]
+    words = [each.get("value") for each in told.iter("{http://libvirt.org/schemas/domain/qemu/1.0}arg")]
+    direct = arguments()
+    for option in ("-netdev", "-device"):
+        links = [word for before, word in itertools.pairwise(direct) if before == option and "net" in word]
+        given = [word for before, word in itertools.pairwise(words) if before == option]
+        assert [(word or "").split(",bus=")[0] for word in given] == links
+    assert (
+        told_to_libvirt().findtext("uuid") == told.findtext("uuid") != told_to_libvirt(record(id="x")).findtext("uuid")
+    )
+
+
+def test_libvirt_is_told_of_a_bridge_and_a_kernel_in_its_own_words() -> None:
+    told = told_to_libvirt(network={"bridge": "br0"}, kernel="/k", initrd="/i")
+    link = told.find("devices/interface")
+    assert link is not None
+    assert (link.get("type"), link.find("source").get("bridge")) == ("bridge", "br0")  # type: ignore[union-attr]
+    assert (told.findtext("os/kernel"), told.findtext("os/initrd")) == ("/k", "/i")
+    assert "net1" not in tostring(told, encoding="unicode")
+
+
 def test_operators_of_one_machine_wait_for_each_other_and_see_that_it_is_gone(tmp_path: Path) -> None:
     folder, clock = tmp_path / "web-1", LoopClock(datetime(2026, 1, 1, tzinfo=UTC))
     order: list[str] = []
@@ -203,7 +237,7 @@ def test_the_seed_gives_both_links_their_addresses() -> None:
 
 def test_a_number_that_another_process_has_by_now_is_no_running_machine(tmp_path: Path) -> None:
     (tmp_path / "pid").write_text(str(os.getpid()))
-    assert Place(tmp_path).pid() is None
+    assert pid(Place(tmp_path)) is None
 
 
 def test_a_removal_that_was_cut_short_leaves_no_machine(tmp_path: Path) -> None:

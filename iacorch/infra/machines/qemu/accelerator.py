@@ -1,8 +1,8 @@
 """Whether machines run on KVM or are emulated, and why.
 
 `choose` is pure: what the settings want and what was seen of this host in, the choice and its reason out. `look` sees.
-Called by `driver`, which says the reason in its plans. As `kvm-ok` does, x86 takes KVM only where the processor offers
-virtualisation: inside some virtual machines /dev/kvm is there and boots nothing.
+Called by `driver`, which says the reason in its plans, and by those who start machines. As `kvm-ok` does, x86 takes KVM
+only where the processor offers virtualisation: inside some virtual machines /dev/kvm is there and boots nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final, Literal
 
+from iacorch.infra.machines.qemu.command import arch_of
+from iacorch.infra.machines.qemu.settings import QemuSettings
+
 _DEVICE: Final = Path("/dev/kvm")
 _X86: Final = frozenset({"x86_64", "i386", "i686", "amd64"})
 _EXTENSIONS: Final = frozenset({"vmx", "svm"})
-_PROGRAM: Final = "qemu-system-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def choose(wanted: Literal["auto", "kvm", "tcg"], seen: Callable[[], Host], *, p
     if wanted != "auto":
         return Accelerator(wanted == "kvm", f"the setting accelerator is {wanted}")
     host = seen()
-    guest = PurePath(program).name.removeprefix(_PROGRAM)
+    guest = arch_of(program)
     if guest != host.arch and not (guest in _X86 and host.arch in _X86):
         return Accelerator(False, f"{PurePath(program).name} on {host.arch}")
     if host.arch in _X86 and not host.cpu_flags & _EXTENSIONS:
@@ -53,6 +55,11 @@ def choose(wanted: Literal["auto", "kvm", "tcg"], seen: Callable[[], Host], *, p
     if host.device:
         return Accelerator(False, f"{_DEVICE}: {host.device}")
     return Accelerator(True, f"{_DEVICE} can be opened")
+
+
+def of(settings: QemuSettings) -> Accelerator:
+    """The choice on this host."""
+    return choose(settings.accelerator, look, program=settings.program)
 
 
 def look() -> Host:

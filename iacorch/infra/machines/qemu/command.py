@@ -6,7 +6,7 @@ Called by `driver`. The seed is cloud-init's NoCloud source: an ISO image labell
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import pycdlib
@@ -17,20 +17,18 @@ from iacorch.infra.machines.qemu.place import Record
 from iacorch.infra.machines.qemu.settings import QemuSettings
 
 LABEL: Final = "cidata"
+_PROGRAM: Final = "qemu-system-"
 
 
 def arguments(settings: QemuSettings, record: Record, folder: Path, *, kvm: bool) -> list[str]:
     """The whole command line. `folder` holds everything of the machine; ports are forwarded from 127.0.0.1."""
     accelerator = "kvm" if kvm else "tcg"
     size = settings.sizes[record.instance_type]
-    ports = {record.ssh_port: 22, **{int(here): there for here, there in record.forward.items()}}
-    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in sorted(ports.items()))
     command = [settings.program, "-name", record.name, "-machine", f"q35,accel={accelerator}"]
     command += ["-cpu", "host" if kvm else "max", "-smp", str(size.cores), "-m", str(size.memory_mib)]
     command += ["-drive", f"file={_quoted(folder / 'disk.qcow2')},if=virtio,format=qcow2"]
     command += ["-drive", f"file={_quoted(folder / 'seed.iso')},if=virtio,format=raw,readonly=on"]
-    command += ["-netdev", f"user,id=net0{forwards}"]
-    command += ["-device", f"virtio-net-pci,netdev=net0,mac={network.mac(record.id, 0)}"]
+    command += user_network(record)
     if record.address:
         command += network.arguments(settings.network, record.id, segment=str(folder.parent))
     command += ["-device", "virtio-rng-pci", "-display", "none", "-serial", f"file:{folder / 'console.log'}"]
@@ -39,6 +37,19 @@ def arguments(settings: QemuSettings, record: Record, folder: Path, *, kvm: bool
         command += ["-kernel", settings.kernel, "-append", settings.kernel_arguments]
         command += ["-initrd", settings.initrd] if settings.initrd else []
     return [*command, "-pidfile", str(folder / "pid"), "-daemonize"]
+
+
+def user_network(record: Record) -> list[str]:
+    """The first link: to the world, with ports of 127.0.0.1 that lead to the machine's."""
+    ports = {record.ssh_port: 22, **{int(here): there for here, there in record.forward.items()}}
+    forwards = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in sorted(ports.items()))
+    device = f"virtio-net-pci,netdev=net0,mac={network.mac(record.id, 0)}"
+    return ["-netdev", f"user,id=net0{forwards}", "-device", device]
+
+
+def arch_of(program: str) -> str:
+    """The processor of the machines, which the name of QEMU's program tells."""
+    return PurePath(program).name.removeprefix(_PROGRAM)
 
 
 def _quoted(path: Path) -> str:

@@ -6,7 +6,6 @@ disk before the process, under locks (`locks`): a create that was cut short goes
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,8 +26,6 @@ from iacorch.infra.machines.contract import (
 )
 from iacorch.infra.machines.errors import (
     CannotDo,
-    CloudRefused,
-    CloudUnavailable,
     InvalidSpec,
     MachineExists,
     MachineNotFound,
@@ -39,11 +36,15 @@ from iacorch.infra.machines.errors import (
     UnknownZone,
 )
 from iacorch.infra.machines.qemu import accelerator, command, network
+from iacorch.infra.machines.qemu.hypervisor import Hypervisor
+from iacorch.infra.machines.qemu.libvirt import Libvirt
 from iacorch.infra.machines.qemu.locks import locked
 from iacorch.infra.machines.qemu.place import Place, Record, free_port
+from iacorch.infra.machines.qemu.processes import Processes
+from iacorch.infra.machines.qemu.programs import run
 from iacorch.infra.machines.qemu.settings import QemuSettings, offerings, options_of
-from iacorch.kit import limits
 from iacorch.kit.clock import Clock, parse_rfc3339, rfc3339
+from iacorch.kit.files import write_whole
 from iacorch.kit.ids import Ids
 
 
@@ -67,19 +68,19 @@ class QemuDriver:
         existing = self._existing(spec)
         if existing is None and offering.free == 0:
             raise QuotaExceeded("machines", limit=self._settings.machines)
-        words = f"virtual machine {spec.name} ({spec.instance_type}) from {image}, {self._accelerator()}"
+        words = f"virtual machine {spec.name} ({spec.instance_type}) from {image}, {accelerator.of(self._settings)}"
         return MachinePlan(spec, offering, words, ("id", "sshPort"), MachineId(existing.id) if existing else None)
 
     async def create(self, spec: MachineSpec) -> Machine:
         record = await self._recorded(spec)
         async with self._held(record, "create") as place:
             await self._complete(place, record)
-            if place.pid() is None:
-                await self._start(place, record)
-        return self._machine(record)
+            if not await self._hypervisor(record).is_running(place, record):
+                await self._hypervisor(record).start(place, record)
+        return await self._machine(record)
 
     async def read(self, id: MachineId) -> Machine:
-        return self._machine(self._found(id))
+        return await self._machine(self._found(id))
 
     async def update(self, id: MachineId, spec: MachineSpec) -> Machine:
         record = self._found(id)
@@ -87,7 +88,7 @@ class QemuDriver:
             raise CannotDo(self.name, "change instance_type or name in place", hint="replace the machine")
         changed = replace(record, labels=dict(spec.labels))
         self._place(changed).write(changed)
-        return self._machine(changed)
+        return await self._machine(changed)
 
     async def delete(self, id: MachineId, *, cluster: str, discard_data: bool = False) -> None:
         try:
@@ -95,27 +96,29 @@ class QemuDriver:
             if record.cluster != cluster:
                 raise NotOurs(id, operation="delete")
             async with self._held(record, "delete") as place:
-                await place.stop(self._clock, patience_seconds=0)
+                await self._hypervisor(record).stop(place, record, patience_seconds=0)
+                await self._hypervisor(record).forget(place, record)
                 place.remove()
         except MachineNotFound:
             return
 
     async def list_owned(self, cluster: str) -> tuple[Machine, ...]:
         records = [record for place in self._places() if (record := place.record()) and record.cluster == cluster]
-        return tuple(self._machine(record) for record in sorted(records, key=lambda record: record.id))
+        return tuple([await self._machine(record) for record in sorted(records, key=lambda record: record.id)])
 
     async def power(self, id: MachineId, power: Power) -> None:
         if power not in self.capabilities.power:
             raise CannotDo(self.name, f"power {power.value}")
         record = self._found(id)
         async with self._held(record, f"power {power.value}") as place:
+            hypervisor = self._hypervisor(record)
             match power:
-                case Power.ON if place.pid() is None:
-                    await self._start(place, record)
+                case Power.ON if not await hypervisor.is_running(place, record):
+                    await hypervisor.start(place, record)
                 case Power.OFF:
-                    await place.stop(self._clock, patience_seconds=self._settings.halt_seconds)
+                    await hypervisor.stop(place, record, patience_seconds=self._settings.halt_seconds)
                 case Power.RESET:
-                    await place.tell("system_reset")
+                    await hypervisor.reset(place, record)
                 case _:
                     return
 
@@ -170,6 +173,7 @@ class QemuDriver:
             user_data=spec.user_data,
             forward={str(here): there for here, there in options_of(spec.options).forward.items()},
             labels=dict(spec.labels),
+            libvirt=self._settings.libvirt,
         )
 
     async def _complete(self, place: Place, record: Record) -> None:
@@ -178,9 +182,9 @@ class QemuDriver:
         if not disk.exists():
             fresh = place.folder / "disk.new"
             size = self._settings.sizes[record.instance_type]
-            found = await _run("qemu-img", "info", "--output=json", record.image)
+            found = await run("qemu-img", "info", "--output=json", record.image)
             kind = "qcow2" if '"format": "qcow2"' in found else "raw"
-            await _run(
+            await run(
                 "qemu-img",
                 "create",
                 "-q",
@@ -198,13 +202,10 @@ class QemuDriver:
             told = record.user_data or command.user_data(
                 hostname=record.name, user=self._settings.ssh_user, ssh_public_key=record.ssh_public_key
             )
-            seed.write_bytes(command.seed(record, told))
+            write_whole(seed, command.seed(record, told))
 
-    async def _start(self, place: Place, record: Record) -> None:
-        await _run(*command.arguments(self._settings, record, place.folder, kvm=self._accelerator().kvm))
-
-    def _accelerator(self) -> accelerator.Accelerator:
-        return accelerator.choose(self._settings.accelerator, accelerator.look, program=self._settings.program)
+    def _hypervisor(self, record: Record) -> Hypervisor:
+        return (Libvirt if record.libvirt else Processes)(self._settings, self._clock)
 
     def _addresses(self) -> frozenset[str]:
         """Taken ones, of all clusters: they may be on one bridge."""
@@ -241,8 +242,8 @@ class QemuDriver:
     def _places(self) -> list[Place]:
         return [Place(path.parent) for path in sorted(self._folder.glob("*/*/machine.json"))]
 
-    def _machine(self, record: Record) -> Machine:
-        running = self._place(record).pid() is not None
+    async def _machine(self, record: Record) -> Machine:
+        running = await self._hypervisor(record).is_running(self._place(record), record)
         return Machine(
             id=MachineId(record.id),
             name=record.name,
@@ -263,27 +264,3 @@ class QemuDriver:
 
 def _is_file(path: str) -> bool:
     return Path(path).is_file()
-
-
-async def _run(*program: str) -> str:
-    """A program's output. Raises CloudRefused with its last line, CloudUnavailable."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *program, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
-    except OSError as error:
-        raise CloudRefused("start", code="missing", message=f"{program[0]} cannot be run: {error}") from error
-    try:
-        async with asyncio.timeout(limits.CLOUD_CALL_SECONDS):
-            output, _ = await process.communicate()
-    except TimeoutError as error:
-        raise CloudUnavailable("start", f"{program[0]} did not answer") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    text = output.decode("utf-8", "replace")
-    if process.returncode:
-        last = (text.strip().splitlines() or [""])[-1]
-        raise CloudRefused("start", code=str(process.returncode), message=f"{program[0]}: {last}")
-    return text

@@ -71,6 +71,8 @@ class QemuSettings(BaseModel):
     initrd: str = ""
     kernel_arguments: str = "root=/dev/vda rw console=ttyS0"
     ssh_user: str = "debian"
+    libvirt: str = Field(default="", pattern=r"^(|qemu(\+[a-z]+)?:///\S+)$")
+    """The URI of a libvirt of this host (`qemu:///system`) that runs the machines; empty: QEMU is started directly."""
     zone: str = "local"
     halt_seconds: float = Field(default=30.0, ge=0)
     """Patience between asking a machine's system to halt and pulling the plug."""
