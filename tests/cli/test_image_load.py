@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iacorch.cli.commands.image_load import targets_of, words_of
+from iacorch.cli.image_load import targets_of, words_of
 from iacorch.drift.fleet import Fleet, Host
 from iacorch.drift.model import Place
 from iacorch.errors import ConfigError, IacorchError

@@ -14,8 +14,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from iacorch.cli.commands.new import programs
-from iacorch.cli.commands.project import Host, files, hosts_of
 from iacorch.cli.main import cli
+from iacorch.cli.project import Host, files, hosts_of
 from iacorch.errors import ConfigError
 
 

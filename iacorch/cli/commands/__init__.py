@@ -1,4 +1,5 @@
-"""One module for each command, and beside some of them the decisions that are theirs alone (`project`, `image_load`).
+"""One module for each command, or for a few that share their arguments; nothing else is here, so there are many.
 
-`iacorch.cli.main` has the table and imports a command when it is called.
+In: what click read. Out: text and an exit code. `iacorch.cli.main` has the table and imports a command when it is
+called. The work is elsewhere: each module's page says where.
 """

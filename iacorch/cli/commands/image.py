@@ -5,7 +5,7 @@
     image machine FOLDER            a disk for virtual machines, for stacks/qemu.py without a cloud image
     image load IMAGE...             from this host's Docker Engine onto every node that lacks it
 
-Arguments in, text out; the work is in `iacorch.infra.machines.images` and `image_load`.
+Arguments in, text out; the work is in `iacorch.infra.machines.images` and `iacorch.cli.image_load`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from iacorch.cli.command import Group
-from iacorch.cli.commands.image_load import Loading, load
+from iacorch.cli.image_load import Loading, load
 from iacorch.cli.target import Target, with_target
 from iacorch.drift.fleet import fleet_of
 from iacorch.infra.machines.images import build as builder

@@ -16,8 +16,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 import iacorch
+from iacorch.cli import project
 from iacorch.cli.command import Command
-from iacorch.cli.commands import project
 from iacorch.cli.target import BACKEND, PASSPHRASE_FILE, STATE, passphrase_variable, target_in
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin import admin
