@@ -2,8 +2,9 @@
 a cloud adds what is missing.
 
 Settings: `hosts` (a list as in the README beside this file), `ssh_private_key` (a secret: opens the hosts),
-`cloud_driver`, `cloud_settings`, `cloud_type`, `cloud_workers`, and `endpoint` (HOST:PORT at which nodes in the cloud
-reach the control plane, where that is not the first host's own address).
+`cloud_driver`, `cloud_settings`, `cloud_type`, `cloud_workers`, `cloud_secret` (the token or password of one of
+libcloud's clouds, kept encrypted; it comes after the settings' `positional`), and `endpoint` (HOST:PORT at which nodes
+in the cloud reach the control plane, where that is not the first host's own address).
 """
 
 from typing import Any
@@ -16,6 +17,9 @@ config = pulumi.Config()
 hosts: list[dict[str, Any]] = config.require_object("hosts")
 hosts_key = config.require_secret("ssh_private_key")
 cloud_workers = config.get_int("cloud_workers") or 0
+cloud: dict[str, Any] = config.get_object("cloud_settings") or {}
+if cloud_secret := config.get_secret("cloud_secret"):
+    cloud["positional"] = [*cloud.get("positional", []), cloud_secret]
 
 
 def owned(host: dict[str, Any]) -> VirtualMachine:
@@ -50,7 +54,7 @@ for number in range(1, cloud_workers + 1):
     rented = VirtualMachine(
         f"cloud-{number}",
         driver=config.require("cloud_driver"),
-        settings=config.require_object("cloud_settings"),
+        settings=cloud,
         instance_type=config.require("cloud_type"),
         image=config.get("cloud_image"),
         capacity_type=config.get("cloud_capacity_type"),

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from tests.infra.machines import containers
 from tests.infra.machines.ec2_server import BREAK_AFTER, Ec2Server, ec2_server
+from tests.infra.machines.openstack_server import BREAK_AFTER as BROKEN
+from tests.infra.machines.openstack_server import openstack_server
 from tests.infra.machines.worlds import IDS, QuickClock, World
 
 REGION = "eu-central-1"
@@ -216,6 +219,33 @@ def libcloud_ec2_world(server: Ec2Server) -> World:
     )
 
 
+def openstack_world() -> World:
+    clock, stack = QuickClock(), AsyncExitStack()
+    cloud = stack.enter_context(openstack_server())
+    account = {"api_version": "2.2", "ex_force_auth_url": cloud.url, "ex_tenant_name": "project"}
+    settings = LibcloudSettings(
+        provider="openstack", positional=("user", "secret"), arguments=account, image="debian-12", ssh_user="debian"
+    )
+
+    def fill_quota() -> None:
+        cloud.quota = len(cloud.alive())
+
+    async def foreign() -> str:
+        return cloud.make({"name": "theirs", "imageRef": "img-debian-12", "flavorRef": "flv-2"})
+
+    return World(
+        open=lambda: LibcloudDriver(settings, clock, SystemIds()),
+        clock=clock,
+        spec=MachineSpec("x", "flv-2", OwnerTags(f"c-{IDS.suffix()}", ""), ssh_public_key=KEY),
+        bad={"instance_type": "flv-3", "image": "debian-11"},
+        fill_quota=fill_quota,
+        lose_answer=lambda: cloud.fates.append(BROKEN),
+        throttle=lambda times: cloud.fates.extend([429] * times),
+        make_foreign=foreign,
+        resources=stack,
+    )
+
+
 def qemu_world(*, libvirt: str = "") -> World:
     if shutil.which("qemu-system-x86_64") is None or shutil.which("qemu-img") is None:
         pytest.skip("needs qemu-system-x86 and qemu-utils")
@@ -245,6 +275,7 @@ WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
     "aws": lambda request: aws_world(request.getfixturevalue("ec2")),
     "libcloud-dummy": lambda request: libcloud_dummy_world(),
     "libcloud-ec2": lambda request: libcloud_ec2_world(request.getfixturevalue("ec2")),
+    "libcloud-openstack": lambda request: openstack_world(),
     "qemu": lambda request: qemu_world(),
     "qemu-libvirt": lambda request: qemu_world(libvirt="qemu:///system"),
     "docker": lambda request: docker_world(),

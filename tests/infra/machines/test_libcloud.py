@@ -1,7 +1,8 @@
-"""libcloud only: whose a machine is by its name, what errors mean, and DigitalOcean's API by hand."""
+"""libcloud only: whose a machine is by its name, what errors mean, DigitalOcean's API by hand and OpenStack's."""
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from email import message_from_string
@@ -15,12 +16,14 @@ from libcloud.common.types import InvalidCredsError
 
 from iacorch.errors import MachineError
 from iacorch.infra.machines import errors
-from iacorch.infra.machines.contract import MachineSpec, OwnerTags
+from iacorch.infra.machines.contract import MachineSpec, MachineState, OwnerTags
 from iacorch.infra.machines.libcloud import marks, user_data
 from iacorch.infra.machines.libcloud.api import meaning
 from iacorch.infra.machines.libcloud.driver import LibcloudDriver
 from iacorch.infra.machines.libcloud.settings import settings_of
+from iacorch.infra.machines.retries import wait_running
 from iacorch.kit.ids import SystemIds
+from tests.infra.machines.openstack_server import openstack_server
 from tests.infra.machines.worlds import QuickClock
 
 _API = "https://api.digitalocean.com/v2"
@@ -127,6 +130,31 @@ async def test_a_droplet_is_made_once_with_its_key_found_and_deleted(ocean: Digi
     assert await driver.list_owned("other") == ()
     await driver.delete(first.id, cluster="prod")
     assert await driver.list_owned("prod") == ()
+
+
+async def test_a_server_for_which_no_host_had_room_is_broken_and_says_why() -> None:
+    with openstack_server() as cloud:
+        cloud.has_room = False
+        account = {"api_version": "2.2", "ex_force_auth_url": cloud.url, "ex_tenant_name": "project"}
+        raw = {"provider": "openstack", "positional": ["user", "secret"], "arguments": account, "image": "debian-12"}
+        driver = LibcloudDriver(settings_of(raw), QuickClock(), SystemIds())
+        made = await driver.create(MachineSpec("web-1", "flv-2", OwnerTags("prod", "t0ken")))
+        with pytest.raises(errors.NeverBooted, match="No valid host was found"):
+            await wait_running(driver, made.id, QuickClock())
+        seen = await driver.read(made.id)
+        assert (seen.state, seen.instance_type, seen.image) == (MachineState.BROKEN, "flv-2", "img-debian-12")
+
+
+async def test_a_key_and_user_data_reach_openstack_and_a_wrong_password_is_told() -> None:
+    with openstack_server() as cloud:
+        account = {"api_version": "2.2", "ex_force_auth_url": cloud.url, "ex_tenant_name": "project"}
+        raw = {"provider": "openstack", "positional": ["user", "secret"], "arguments": account, "image": "debian-12"}
+        driver = LibcloudDriver(settings_of(raw), QuickClock(), SystemIds())
+        await driver.create(MachineSpec("web-1", "flv-2", OwnerTags("prod", "t0ken"), ssh_public_key="ssh-ed25519 A x"))
+        assert "ssh-ed25519 A me" in base64.b64decode(cloud.asked[0]["user_data"]).decode()
+        wrong = LibcloudDriver(settings_of({**raw, "positional": ["user", "guess"]}), QuickClock(), SystemIds())
+        with pytest.raises(errors.MissingCredentials, match="does not take them"):
+            await wrong.offerings()
 
 
 @pytest.mark.parametrize(

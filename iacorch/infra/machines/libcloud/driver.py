@@ -8,6 +8,7 @@ come to the same verdict, and a make whose answer was lost is found by the next 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -62,6 +63,10 @@ _STATES: Final = {
     NodeState.TERMINATED: MachineState.DELETING,
 }
 _USER_DATA: Final = ("ex_userdata", "ex_user_data")
+_SIZES: Final = ("instance_type", "size_slug", "flavorId")
+_PLACES: Final = ("availability", "location")
+_IMAGES: Final = ("image_id", "imageId")
+"""Where libcloud's drivers put what a machine was made of: EC2's, DigitalOcean's, OpenStack's words."""
 _TOKENS: Final = ("ex_clienttoken", "ex_client_token")
 
 
@@ -186,7 +191,8 @@ class LibcloudDriver:
         same = [node for node in nodes if node.name == name and node.state != NodeState.TERMINATED]
         winner, *surplus = sorted(same or [listed], key=lambda node: str(node.id))
         for node in surplus:
-            await self._cloud.call("destroy_node", node, about=str(node.id))
+            with contextlib.suppress(MachineNotFound):  # the other operator came to the same verdict
+                await self._cloud.call("destroy_node", node, about=str(node.id))
         return winner
 
     async def _existing(self, spec: MachineSpec) -> Any | None:
@@ -274,8 +280,8 @@ class LibcloudDriver:
         name, owner = marks.read(str(node.name))
         public, private = [str(a) for a in node.public_ips or ()], [str(a) for a in node.private_ips or ()]
         extra: Mapping[str, Any] = node.extra or {}
-        told = getattr(node.size, "id", None) or extra.get("instance_type") or extra.get("size_slug") or size
-        place = extra.get("availability") or extra.get("location") or zone
+        told = getattr(node.size, "id", None) or _first(extra, _SIZES) or size
+        place = _first(extra, _PLACES) or zone
         return Machine(
             id=MachineId(str(node.id)),
             name=name,
@@ -284,12 +290,17 @@ class LibcloudDriver:
             zone=str(getattr(place, "name", place)),
             capacity_type=CapacityType.ON_DEMAND,
             owner=owner,
-            image=str(getattr(node.image, "id", "") or extra.get("image_id") or ""),
+            image=str(getattr(node.image, "id", "") or _first(extra, _IMAGES) or ""),
             address=next(iter([*public, *private]), ""),
             ssh_user=self._settings.ssh_user,
             private_address=next(iter([*private, *public]), ""),
             created_at=node.created_at,
+            problem=str((extra.get("fault") or {}).get("message") or ""),
         )
+
+
+def _first(extra: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((extra[name] for name in names if extra.get(name)), None)
 
 
 def _capacity(size: Any) -> Capacity:
