@@ -117,7 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def show(error: IacorchError) -> None:
     """One message and what to do next."""
     subject = getattr(error, "urn", "")
-    where = f"{subject}: " if subject and subject not in error.message else ""
+    # as `cli.progress.label`, which is imported only by who shows progress
+    parts = subject.split("::", 3)
+    short = f"{parts[2].rpartition('$')[2].rpartition(':')[2]} {parts[3]}" if len(parts) == 4 else subject
+    where = f"{short}: " if subject and subject not in error.message else ""
     _tell(f"{where}{error.message}", error.hint)
 
 

@@ -7,7 +7,9 @@ say, a summary and the outputs at the end.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -21,6 +23,7 @@ from iacorch.errors import ConfigError
 from iacorch.infra.engine import contract
 from iacorch.infra.engine.contract import Diagnostic, Event, Op, Output, ResourceDone, ResourcePre, Result, Severity
 from iacorch.kit.clock import Clock
+from iacorch.kit.text import listed
 
 if TYPE_CHECKING:
     from rich.spinner import Spinner
@@ -35,7 +38,7 @@ _SIGNS: Final = {
     Op.REFRESH: (">", "cyan", "read"),
     Op.SAME: (" ", "white", "unchanged"),
 }
-_MAKING: Final = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE, Op.IMPORT)
+MAKING: Final = (Op.CREATE, Op.UPDATE, Op.REPLACE, Op.DELETE, Op.IMPORT)
 _MARKS: Final = {"+": "green", "~": "yellow", "-": "red"}
 _SHOWN: Final = 6
 
@@ -43,7 +46,9 @@ Outputs = Mapping[str, Output]
 
 
 class Progress(Protocol):
-    """A display of one deployment."""
+    """A display of one deployment. `told`: the errors of resources that it has shown, by URN."""
+
+    told: dict[str, str]
 
     def __enter__(self) -> Self: ...
 
@@ -61,6 +66,7 @@ class JsonProgress:
 
     def __init__(self, *, debug: bool) -> None:
         self._debug = debug
+        self.told: dict[str, str] = {}  # a program reads the lines, and a person the error at the end
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +118,7 @@ class PlainProgress:
 
     def __init__(self, title: str, stack: str, *, debug: bool) -> None:
         self._title, self._stack, self._debug = title, stack, debug
+        self.told: dict[str, str] = {}
         # what `iacorch stack output` needs to be told: the name without the engine's
         self._stack_name = stack.partition(" ")[0] if " (" in stack else ""
 
@@ -127,17 +134,21 @@ class PlainProgress:
             return
         match event:
             case ResourcePre():
-                if event.op in _MAKING and self._title != "preview" and not _component(event.type):
+                if event.op in MAKING and self._title != "preview" and not _component(event.type):
                     self.line(f"  . {event.op} {label(event.urn)}")
             case ResourceDone(op=Op.SAME | Op.REFRESH, error=""):
                 pass
             case ResourceDone():
+                if event.error:
+                    self.told[event.urn] = event.error
                 sign, colour, _ = _SIGNS[event.op]
                 text = f"  {sign} {label(event.urn)}  {describe(event, planned=self._title == 'preview')}"
                 self.line(click.style(f"  ! {text.strip()}", fg="red") if event.error else click.style(text, fg=colour))
             case Diagnostic(severity=severity, message=message, urn=urn):
                 about = f"{label(urn)}: " if urn else ""
                 self.line(f"    {severity + ': ' if severity is not Severity.INFO else ''}{about}{message}")
+            case contract.Ending(running=running):
+                self.line(click.style(ending(running), fg="yellow"))
             case contract.Progress(message=message, urn=urn) if urn:
                 self.line(f"    {_about(urn, message)}")
             case contract.Progress(message=message):
@@ -247,9 +258,35 @@ def describe(event: ResourceDone, *, planned: bool = False) -> str:
     return " ".join(words)
 
 
+def one_place() -> bool:
+    """Whether standard output and standard error are read in one place: a terminal, or one log."""
+    try:
+        return os.path.samestat(os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+def ending(running: Sequence[tuple[Op, str]]) -> str:
+    """What is waited for after Ctrl-C, and how not to wait."""
+    shown = [f"{op} {label(urn)}" for op, urn in running if op is not Op.SAME]
+    if not shown:
+        return "interrupted: writing down what was done"
+    return (
+        f"interrupted: nothing new begins; finishing {listed(shown, most=_SHOWN)}\n"
+        "  Ctrl-C again abandons that; the next run then looks what became of it"
+    )
+
+
+def left_off(done: int, planned: int | None, command: str) -> str:
+    """The last line of a run that was interrupted; `planned` is None where nobody had looked before."""
+    if planned is not None and done >= planned:
+        return f"all {planned} were done all the same"
+    return f"{done}{'' if planned is None else f' of {planned}'} done; `iacorch {command}` goes on from there"
+
+
 def summary(result: Result, *, planned: bool = False) -> str:
     """The counts in one line."""
-    words = {op: f"to {op}" if planned and op in _MAKING else _SIGNS[op][2] for op in Op}
+    words = {op: f"to {op}" if planned and op in MAKING else _SIGNS[op][2] for op in Op}
     parts = [f"{n} {words[op]}" for op in Op if (n := result.changes.get(op, 0))]
     return ", ".join(parts) or "nothing to do"
 

@@ -212,6 +212,9 @@ SSH_CONNECT_SECONDS: Final = 5
 SSH_READY_SECONDS: Final = 120.0
 """How long a new machine may take until its SSH server answers."""
 SSH_PAUSE_SECONDS: Final = 1.0
+SSH_SAY_FIRST_SECONDS: Final = 3.0
+"""A machine that starts is silent for a moment; after this whoever waits hears why."""
+SSH_SAY_SECONDS: Final = 10.0
 SSH_COMMAND_SECONDS: Final = 60.0
 CLOCK_OFFSET_SECONDS: Final = 30.0
 """A clock further off than this makes fresh certificates invalid and leases meaningless: preflight refuses."""
@@ -223,6 +226,8 @@ PLAYBOOK_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Longest line of one Ansible event: a task's result may hold a package manager's whole output."""
 PLAYBOOK_POLL_SECONDS: Final = 0.1
 """How often Ansible looks which machine can go on; a machine waits half of it, on average, for each of ten tasks."""
+PLAYBOOK_TASK_SAY_SECONDS: Final = 1.5
+"""A task that runs for so long is told before it ends; most are skipped or over by then."""
 PLAYBOOK_STOP_SECONDS: Final = 10.0
 """Patience between asking Ansible to end and ending it."""
 GO_BACK_SECONDS: Final = 360.0

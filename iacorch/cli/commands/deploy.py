@@ -18,7 +18,17 @@ from typing import Any, Final
 import click
 
 from iacorch.cli.command import CHANGES, Command
-from iacorch.cli.progress import EventLog, JsonProgress, PlainProgress, Progress, RichProgress
+from iacorch.cli.progress import (
+    MAKING,
+    EventLog,
+    JsonProgress,
+    PlainProgress,
+    Progress,
+    RichProgress,
+    label,
+    left_off,
+    one_place,
+)
 from iacorch.cli.target import Target, with_target
 from iacorch.errors import ConfigError, EngineError, IacorchError
 from iacorch.infra.engine.builtin import urn as urns
@@ -26,6 +36,7 @@ from iacorch.infra.engine.contract import (
     Deployer,
     Event,
     Listener,
+    Op,
     Options,
     Output,
     ResourceDone,
@@ -33,6 +44,7 @@ from iacorch.infra.engine.contract import (
     Result,
     StackRef,
 )
+from iacorch.infra.engine.errors import ResourceFailed
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.text import did_you_mean
 
@@ -145,23 +157,35 @@ def _deploy(
     options = Options(targets=_urns(targets), excludes=_urns(excludes), preview_only=preview_only, **arguments)
     before = None if as_json else _outputs(target, ref)
 
-    def run(name: str, what: Work) -> Result:
+    def run(name: str, what: Work, planned: int | None = None) -> Result:
         met: set[str] = set()
-        with ExitStack() as stack:
-            listeners = [stack.enter_context(EventLog(event_log, SystemClock())).hear] if event_log else []
-            progress = stack.enter_context(
-                _progress(as_json, name, f"{ref.stack} ({deployer.name})", debug=target.debug)
-            )
-            listeners.append(progress.hear)
+        done: set[tuple[Op, str]] = set()
+        progress = _progress(as_json, name, f"{ref.stack} ({deployer.name})", debug=target.debug)
+        try:
+            with ExitStack() as stack:
+                listeners = [stack.enter_context(EventLog(event_log, SystemClock())).hear] if event_log else []
+                listeners.append(stack.enter_context(progress).hear)
 
-            def hear(event: Event) -> None:
-                if isinstance(event, ResourcePre | ResourceDone):
-                    met.add(event.urn)
-                for listener in listeners:
-                    listener(event)
+                def hear(event: Event) -> None:
+                    if isinstance(event, ResourcePre | ResourceDone):
+                        met.add(event.urn)
+                    if isinstance(event, ResourceDone) and event.op in MAKING and not event.error:
+                        done.add((event.op, event.urn))
+                    for listener in listeners:
+                        listener(event)
 
-            result = asyncio.run(_call(what, deployer, ref, options, hear))
-            progress.finish(result, show_secrets=show_secrets, before=before)
+                result = asyncio.run(_call(what, deployer, ref, options, hear))
+                progress.finish(result, show_secrets=show_secrets, before=before)
+        except KeyboardInterrupt:
+            if name in ("up", "destroy") and not preview_only:
+                click.echo(left_off(len(done), planned, name), err=True)
+            raise
+        except ResourceFailed as error:
+            if error.urn in progress.told and one_place():
+                # The reason was said a moment ago, where the same person reads.
+                failed = ", ".join(label(urn) for urn in progress.told)
+                raise EngineError(f"{name} failed at {failed}, as said above", hint=error.hint) from error
+            raise
         for given, urn in zip((*targets, *excludes), (*options.targets, *options.excludes), strict=True):
             if not any(urns.matches(each, (urn,)) for each in met):
                 names = {urns.name_of(each) for each in met}
@@ -170,15 +194,18 @@ def _deploy(
             raise EngineError(f"{name}: no changes were expected, and there are some", hint="they are listed above")
         return result
 
+    planned = None
     if look is not None and not yes:
         if not sys.stdin.isatty():
             first = "preview" if title == "up" else f"{title} --preview-only"
             raise ConfigError(f"{title} asks before it changes anything, and nobody is there to answer", where="--yes",
                               hint=f"`iacorch {first}` shows what it would do; --yes does it unasked")  # fmt: skip
-        if not run("preview", look).changed:
+        found = run("preview", look)
+        if not found.changed:
             return
+        planned = sum(count for op, count in found.changes.items() if op in MAKING)
         click.confirm(f"{title} {ref.stack}?", abort=True)
-    result = run(title, work)
+    result = run(title, work, planned)
     if detailed_exitcode and result.changed:
         click.get_current_context().exit(2)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,14 +186,19 @@ async def session(target: SshTarget) -> AsyncIterator[SshSession]:
 
 
 async def wait_reachable(
-    session: SshSession, clock: Clock, *, timeout_seconds: float = limits.SSH_READY_SECONDS
+    session: SshSession,
+    clock: Clock,
+    *,
+    timeout_seconds: float = limits.SSH_READY_SECONDS,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Return when the machine gives a root shell; a machine that just starts is waited for.
+    """Return when the machine gives a root shell; a machine that just starts is waited for, and `say` is told why.
 
     Only silence is waited out; a refused key, a changed host key and missing rights are raised at once (the key only
     after a second refusal: a machine that just starts may not have its authorized_keys yet).
     """
-    deadline = clock.monotonic() + timeout_seconds
+    began = clock.monotonic()
+    deadline, say_next = began + timeout_seconds, began + limits.SSH_SAY_FIRST_SECONDS
     refused_once = False
     while True:
         try:
@@ -203,10 +208,20 @@ async def wait_reachable(
             if refused_once:
                 raise
             refused_once = True
-        except HostUnreachable:
-            if clock.monotonic() >= deadline:
+        except HostUnreachable as error:
+            now = clock.monotonic()
+            if now >= deadline:
                 raise
+            if now >= say_next:
+                say(still_waiting(error, now - began, timeout_seconds))
+                say_next = now + limits.SSH_SAY_SECONDS
         await clock.sleep(limits.SSH_PAUSE_SECONDS)
+
+
+def still_waiting(error: HostUnreachable, waited_seconds: float, limit_seconds: float) -> str:
+    """For whoever waits: which host, what the last try met, for how long, and until when."""
+    last = error.message.rpartition(": ")[2]
+    return f"{error.host}: no SSH yet: {last} ({waited_seconds:.0f} s of at most {limit_seconds:.0f} s)"
 
 
 async def _close(target: SshTarget, directory: Path) -> None:

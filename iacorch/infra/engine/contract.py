@@ -109,6 +109,13 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The deployment was cancelled: nothing new begins; these steps (op and URN) are finished and recorded first."""
+
+    running: tuple[tuple[Op, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The last event: how many resources met which fate."""
 
@@ -116,7 +123,7 @@ class Summary:
     seconds: float
 
 
-Event = ResourcePre | ResourceDone | Diagnostic | Progress | Summary
+Event = ResourcePre | ResourceDone | Diagnostic | Progress | Ending | Summary
 Listener = Callable[[Event], None]
 
 

@@ -41,6 +41,11 @@ def test_progress_names_host_task_and_seconds() -> None:
     assert str(seen[1]) == "a: Install: changed (1.2 s)"
 
 
+def test_what_is_skipped_ends_too() -> None:
+    _, seen = collect(event("runner_on_skipped", host="a", task="Bring the packages of the air-gapped bundle"))
+    assert [progress.state for progress in seen] == ["skipped"]
+
+
 def test_a_failure_names_its_host_and_what_to_do() -> None:
     collector, _ = collect(
         event("runner_on_failed", host="a", task="Install", res={"msg": "E: No space left on device"}),

@@ -1,5 +1,6 @@
 """What ssh says, as typed errors; what ssh is told."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from iacorch.infra.bootstrap.errors import (
     NotPrivileged,
     RemoteFailed,
 )
-from iacorch.infra.bootstrap.ssh import SshTarget, failure, options, session, wait_reachable
-from iacorch.kit.clock import SystemClock
+from iacorch.infra.bootstrap.ssh import SshSession, SshTarget, failure, options, session, wait_reachable
+from iacorch.kit.clock import LoopClock, SystemClock
+from iacorch.kit.virtual import run_virtual
 
 TARGET = SshTarget("10.0.0.5", user="admin", private_key="secret")
 
@@ -56,6 +58,26 @@ async def test_a_session_leaves_nothing_behind() -> None:
         assert (directory / "key").stat().st_mode & 0o777 == 0o600
         assert (directory / "key").read_text() == "secret\n"
     assert not directory.exists()
+
+
+class Silent(SshSession):
+    """A machine at which nobody answers, at once."""
+
+    async def run(self, script: str, *, timeout_seconds: float = 0.0) -> str:
+        raise failure(self.target, 255, "ssh: connect to host 192.0.2.1 port 22: Connection refused\r\n")
+
+
+def test_who_waits_hears_why_and_how_long(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    async def wait() -> None:
+        clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC))
+        await wait_reachable(Silent(TARGET, tmp_path), clock, timeout_seconds=25.0, say=said.append)
+
+    with pytest.raises(HostUnreachable):
+        run_virtual(wait())
+    assert said[0] == f"{TARGET.host}: no SSH yet: Connection refused (3 s of at most 25 s)"
+    assert [line.rpartition("(")[2].partition(" s")[0] for line in said] == ["3", "13", "23"]
 
 
 async def test_nobody_there_is_named_after_the_patience_is_used_up() -> None:

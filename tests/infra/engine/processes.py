@@ -39,6 +39,8 @@ def start(
     *arguments: str,
     module: str = "iacorch.cli.main",
     environment: Mapping[str, str] = MappingProxyType({}),
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
     """`iacorch ARGUMENTS` in a process of its own."""
     path = os.pathsep.join([str(plugin_folder(world)), os.environ["PATH"]])
@@ -46,7 +48,7 @@ def start(
     options = ["--cwd", str(world.ref.work_dir), "--backend", world.ref.backend_url, "--stack", "dev"]
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments, "--engine", "builtin", *options],
-        env=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=given, stdout=stdout, stderr=stderr,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from iacorch.cli.main import main
 from tests.infra.engine.conftest import PASSPHRASE, World
-from tests.infra.engine.processes import plugin_folder
+from tests.infra.engine.processes import plugin_folder, start, until
 
 
 class Command:
@@ -57,6 +58,40 @@ def unproject(world: World) -> None:
 
 def says(program: str) -> Callable[[World], None]:
     return lambda world: world.program(program + "\n")
+
+
+def test_what_failed_is_said_once_where_everything_is_read_in_one_place(world: World, iacorch: Command) -> None:
+    world.program('Thing("b", fail="no room left")\n')
+    iacorch("stack", "init", "dev")
+    process = start(world, "up", "--yes", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    text = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 1, text
+    assert text.count("no room left") == 1
+    assert "error: up failed at Thing b, as said above" in text
+    assert "urn:pulumi" not in text
+    code, err = iacorch("up")  # here the two are read apart
+    assert (code, "error: Thing b: " in err, "no room left" in err) == (1, True, True)
+
+
+async def test_ctrl_c_says_at_once_what_is_finished_and_at_the_end_how_far_it_came(world: World) -> None:
+    world.program('a = Thing("a", gate=True)\nThing("b", value=a.address)\n')
+    await world.builtin().create_stack(world.ref)
+    process = start(world, "up", "--yes", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        await until(lambda: (world.things / "making-a-0").exists(), "the provider is making a")
+        process.send_signal(signal.SIGINT)
+        lines = iter(process.stdout.readline, b"")
+        said = next(line for line in lines if b"interrupted" in line).decode()
+        assert "finishing create Thing a" in said
+        assert b"Ctrl-C again" in next(lines)
+        (world.things / "open").touch()
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "done; `iacorch up` goes on from there" in err.decode()
+    assert world.there() == ["a-0"]
 
 
 CASES = [

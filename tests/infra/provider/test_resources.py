@@ -1,5 +1,6 @@
 """The pure decisions of each resource."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from iacorch.errors import ConfigError, EngineError
+from iacorch.infra.bootstrap.ansible.runner import Progress
 from iacorch.infra.bootstrap.facts import Facts, Installation
 from iacorch.infra.bootstrap.plan import AGENT_UNIT, CONTROL_PLANE_UNIT
 from iacorch.infra.bootstrap.ssh import SshTarget
@@ -14,12 +16,13 @@ from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.provider.properties import differences
 from iacorch.infra.provider.resource import HalfMade, Request, Resource, token_of
 from iacorch.infra.provider.resources.control_plane import ControlPlanes, reached_at
-from iacorch.infra.provider.resources.machine import Look, Machines
+from iacorch.infra.provider.resources.machine import Look, Machines, telling
 from iacorch.infra.provider.resources.node import Nodes
 from iacorch.infra.provider.resources.ssh_key import key_pair
 from iacorch.kit import limits
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SeededIds
+from iacorch.kit.virtual import run_virtual
 
 URN = "urn:pulumi:dev::shop::iacorch:index:Node::Worker-1"
 NODES = Nodes(Machines(SystemClock()))
@@ -28,6 +31,22 @@ SERVERS = ControlPlanes(Machines(SystemClock()), SeededIds(1))
 
 def test_a_token_is_the_same_for_every_try() -> None:
     assert token_of(URN) == token_of(URN) != token_of(URN + "x")
+
+
+def test_what_is_told_of_a_playbook_is_what_was_done_and_what_takes_long() -> None:
+    said: list[str] = []
+
+    async def play() -> None:
+        tell = telling(said.append)
+        tell(Progress("a", "Bring the packages of the air-gapped bundle", "started"))
+        await asyncio.sleep(0.5)
+        tell(Progress("a", "Bring the packages of the air-gapped bundle", "skipped"))
+        tell(Progress("a", "Install the Docker Engine", "started"))
+        await asyncio.sleep(60)
+        tell(Progress("a", "Install the Docker Engine", "changed", 60.0))
+
+    run_virtual(play())
+    assert said == ["a: Install the Docker Engine", "a: Install the Docker Engine: changed (60.0 s)"]
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,8 @@ class Collector:
                 if result.get("changed"):
                     self.tasks.setdefault(host, []).append(_task_change(task, result))
                 self._listener(Progress(host, task, "changed" if result.get("changed") else "ok", seconds))
+            case "runner_on_skipped":
+                self._listener(Progress(host, task, "skipped", seconds))
             case "runner_on_failed" if data.get("ignore_errors") and self._check:
                 # What cannot be tried because something before it is missing would be changed with it.
                 self.tasks.setdefault(host, []).append(TaskChange(task, before=failure_words(result)))

@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 
 class Execution:
-    """One deployment's work. `busy` is how many steps run now."""
+    """One deployment's work. `running` are the steps that run now."""
 
     def __init__(self, *, parallel: int, tasks: Tasks, listen: Listener, clock: Clock) -> None:
         self.listen, self.clock = listen, clock
         self.counts: Counter[Op] = Counter()
         self.failure: EngineError | None = None
-        self.busy = 0
+        self.running: list[tuple[Op, str]] = []
         self._slots = asyncio.Semaphore(max(1, parallel))
         self._tasks = tasks
         self._working: set[asyncio.Task[Any]] = set()
@@ -102,7 +102,7 @@ class _Running:
             raise
         clock = self._execution.clock
         self._began = clock.monotonic()
-        self._execution.busy += 1
+        self._execution.running.append((self._op, self._resource.urn))
         if not self._quiet:
             resource = self._resource
             inputs = show(resource.inputs)
@@ -111,7 +111,7 @@ class _Running:
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._slots.release()
-        self._execution.busy -= 1
+        self._execution.running.remove((self._op, self._resource.urn))
         seconds = self._execution.clock.monotonic() - self._began
         text = ""
         if isinstance(error, EngineError):

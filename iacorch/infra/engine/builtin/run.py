@@ -24,7 +24,7 @@ from iacorch.infra.engine.builtin.project import StackConfig
 from iacorch.infra.engine.builtin.providers import Providers
 from iacorch.infra.engine.builtin.recorder import Recorder
 from iacorch.infra.engine.builtin.state import Encoder
-from iacorch.infra.engine.contract import Diagnostic, Listener, Op, Options, Progress, Severity
+from iacorch.infra.engine.contract import Diagnostic, Ending, Listener, Op, Options, Progress, Severity
 from iacorch.infra.engine.errors import Interrupted, StateUnwritable
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
@@ -56,6 +56,7 @@ class Run:
         self._opened, self._setting, self._process = opened, setting, process
         self._config, self._secret_keys = opened.config.resolved(opened.project, opened.cipher)
         self._errors: list[str] = []
+        self._told_interrupted = False
         listen = setting.listen
         recorder = Recorder(
             opened.snapshot,
@@ -100,7 +101,7 @@ class Run:
             try:
                 await self._work()
             except asyncio.CancelledError:
-                self.execution.fail(Interrupted("the deployment was interrupted"))
+                self._interrupted()
                 raise
             finally:
                 await asyncio.shield(self._settle())
@@ -112,6 +113,13 @@ class Run:
             if not self._setting.preview:
                 self._remember(started, result)
         return deployment
+
+    def _interrupted(self) -> None:
+        """Nothing new begins; who waits is told once what is finished first."""
+        if not self._told_interrupted:
+            self._told_interrupted = True
+            self.execution.fail(Interrupted("the deployment was interrupted"))
+            self.execution.listen(Ending(tuple(self.execution.running)))
 
     def _remember(self, started: datetime, result: str) -> None:
         """An entry of the history. Without one the run is as good as with one, so a full disk only warns here."""
@@ -146,6 +154,9 @@ class Run:
                 await cleanup.destroy(deployment)
                 return
             await self._program()
+        except asyncio.CancelledError:
+            self._interrupted()  # said before what has begun is waited for
+            raise
         finally:
             if self._process is not None:
                 await self._process.stop()
@@ -178,7 +189,7 @@ class Run:
                 async with asyncio.timeout(limits.ENGINE_PROGRAM_STOP_SECONDS):
                     await running.ended.wait()
             except TimeoutError:
-                if self.execution.failure is not None and not self.execution.busy:
+                if self.execution.failure is not None and not self.execution.running:
                     return
 
 

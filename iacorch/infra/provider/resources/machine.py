@@ -143,7 +143,7 @@ class Machines:
         async with ssh.session(target) as session:
             request.say(f"{target.host}: waiting for SSH")
             patience = request.patience(limits.SSH_READY_SECONDS)
-            await ssh.wait_reachable(session, self.clock, timeout_seconds=patience)
+            await ssh.wait_reachable(session, self.clock, timeout_seconds=patience, say=request.say)
             yield session
 
     async def look(self, target: SshTarget, script: str = "") -> Look:
@@ -197,7 +197,7 @@ class Machines:
             await builds.remember(session, planned.unit, before)
         try:
             changed = await self._together.run(
-                playbook, host, _telling(request.say), timeout_seconds=request.timeout_seconds
+                playbook, host, telling(request.say), timeout_seconds=request.timeout_seconds
             )
         except PlaybookFailed as error:
             if before:
@@ -233,15 +233,27 @@ class Machines:
                     return
                 python = next((p.path for p in found.pythons), "/usr/bin/python3")
                 host = runner.HostRun(name, session, {"iacorch_unit": unit}, python=python)
-                await runner.run_playbook("reset", [host], _telling(request.say))
+                await runner.run_playbook("reset", [host], telling(request.say))
                 await session.run(_FORGET_ANSIBLE.format(user=shlex.quote(target.user)))
         except (HostUnreachable, HostKeyChanged, KeyRefused) as error:
             request.say(f"{name}: its machine is left as it is: {error.message}")
 
 
-def _telling(say: Callable[[str], None]) -> runner.Listener:
+def telling(say: Callable[[str], None]) -> runner.Listener:
+    """Tell of one host's tasks: of their ends, and of beginnings where the end is not there at once.
+
+    Ansible begins a task before it knows whether it is to be skipped; what is skipped is nobody's business.
+    """
+    begun: asyncio.TimerHandle | None = None
+
     def tell(progress: runner.Progress) -> None:
-        if progress.state != "skipped":
+        nonlocal begun
+        if begun is not None:
+            begun.cancel()
+            begun = None
+        if progress.state == "started":
+            begun = asyncio.get_running_loop().call_later(limits.PLAYBOOK_TASK_SAY_SECONDS, say, str(progress))
+        elif progress.state != "skipped":
             say(str(progress))
 
     return tell
