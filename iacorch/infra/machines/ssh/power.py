@@ -34,6 +34,8 @@ def status_command(host: Host) -> tuple[str, ...]:
 
 async def switch(host: Host, power: Power) -> None:
     """Raises CannotDo, CloudRefused (the program failed), CloudUnavailable (it did not end)."""
+    if power is Power.RESET and host.ipmi is not None and await is_on(host) is False:
+        power = Power.ON  # boards refuse to cycle what is off
     program = command(host, power)
     if not program:
         raise CannotDo(
@@ -54,7 +56,8 @@ async def is_on(host: Host) -> bool | None:
 def _ipmitool(host: Host) -> tuple[str, ...]:
     assert host.ipmi is not None
     board = host.ipmi
-    return ("ipmitool", "-I", "lanplus", "-H", board.address, "-U", board.user, "-f", str(board.password_file))
+    who = ("-U", board.user, "-f", str(board.password_file))
+    return ("ipmitool", "-I", "lanplus", "-H", board.address, "-p", str(board.port), *who)
 
 
 async def _run(program: tuple[str, ...], doing: str) -> str:

@@ -20,6 +20,7 @@ class Ipmi(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: str
+    port: int = Field(default=623, gt=0, lt=65536)
     user: str
     password_file: Path
 
