@@ -6,10 +6,10 @@ capacity_type, image. Credentials are found where AWS's own command finds them. 
 
 import pulumi
 
-from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine
+from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine, whole_number
 
 config = pulumi.Config()
-workers = config.get_int("workers") or 2
+workers = whole_number(config.get("workers"), "workers", usual=2)
 worker_type = config.get("instance_type") or "t3.medium"
 settings = {
     "region": config.require("region"),

@@ -11,12 +11,12 @@ from typing import Any
 
 import pulumi
 
-from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine
+from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine, whole_number
 
 config = pulumi.Config()
 hosts: list[dict[str, Any]] = config.require_object("hosts")
 hosts_key = config.require_secret("ssh_private_key")
-cloud_workers = config.get_int("cloud_workers") or 0
+cloud_workers = whole_number(config.get("cloud_workers"), "cloud_workers", usual=0)
 cloud: dict[str, Any] = config.get_object("cloud_settings") or {}
 if cloud_secret := config.get_secret("cloud_secret"):
     cloud["positional"] = [*cloud.get("positional", []), cloud_secret]

@@ -7,14 +7,13 @@ in a rack or a cloud. Settings: `iacorch config set workers 3`.
 import pulumi
 import pulumi_docker as docker
 
-from iacorch.stack import Connection, ControlPlane, Node, SshKey
+from iacorch.stack import Connection, ControlPlane, Node, SshKey, whole_number
 from iacorch.stack.container import ContainerMachine
 
 config = pulumi.Config()
-workers = config.get_int("workers")
-workers = 2 if workers is None else workers
-api_port = config.get_int("api_port") or 6443
-first_node_port = config.get_int("first_node_port") or 30080
+workers = whole_number(config.get("workers"), "workers", usual=2)
+api_port = whole_number(config.get("api_port"), "api_port", usual=6443, least=1)
+first_node_port = whole_number(config.get("first_node_port"), "first_node_port", usual=30080, least=1)
 # NodePort -> the port of this host's loopback addresses that leads to it
 published = {inside: first_node_port + number for number, inside in enumerate(range(30080, 30084))}
 

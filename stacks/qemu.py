@@ -9,7 +9,7 @@ host reaches them through forwarded ports of 127.0.0.1.
 
 import pulumi
 
-from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine
+from iacorch.stack import ControlPlane, Node, SshKey, VirtualMachine, whole_number
 
 config = pulumi.Config()
 chosen = {name: config.get(name) for name in ("folder", "kernel", "initrd", "accelerator", "libvirt")}
@@ -18,8 +18,8 @@ settings = {
     "network": {"bridge": config.get("bridge") or ""},
     **{name: value for name, value in chosen.items() if value},
 }
-workers = config.get_int("workers") or 1
-api_port = config.get_int("api_port") or 16443
+workers = whole_number(config.get("workers"), "workers", usual=1)
+api_port = whole_number(config.get("api_port"), "api_port", usual=16443, least=1)
 key = SshKey("administrator")
 # Machines that are emulated are ten to thirty times slower; every wait grows with these.
 patient = pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m", delete="20m"))

@@ -16,6 +16,7 @@ from iacorch.stack.cluster import Cluster
 from iacorch.stack.manifest import Manifest
 from iacorch.stack.node import Connection, ControlPlane, Joining, Node
 from iacorch.stack.node_pool import NodePool
+from iacorch.stack.settings import whole_number
 from iacorch.stack.ssh_key import SshKey
 from iacorch.stack.virtual_machine import MachineClass, VirtualMachine
 
@@ -30,4 +31,5 @@ __all__ = [
     "Manifest",
     "MachineClass",
     "NodePool",
+    "whole_number",
 ]

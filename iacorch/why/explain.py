@@ -59,10 +59,12 @@ def fine(world: World, focus: Focus | None = None) -> str:
                 for pod in behind
             )
         return f"{focus} is fine: {ready} of {plural(len(behind), 'pod')} ready"
-    running = [pod for pod in world.pods if not is_over(pod)]
+    running = [pod for pod in world.pods if not is_over(pod) and not objects.is_deleting(pod)]
     ready = sum(is_ready(pod) for pod in running)
     well = sum(is_ready(node) for node in world.nodes)
-    return f"{well} of {plural(len(world.nodes), 'node')} and {ready} of {plural(len(running), 'pod')} are ready"
+    ending = sum(objects.is_deleting(pod) for pod in world.pods)
+    also = f"; {plural(ending, 'pod')} {'is' if ending == 1 else 'are'} ending" if ending else ""
+    return f"{well} of {plural(len(world.nodes), 'node')} and {ready} of {plural(len(running), 'pod')} are ready{also}"
 
 
 def _pods(world: World, focus: Focus) -> list[objects.Object]:

@@ -28,7 +28,7 @@ def lines(found: Sequence[Finding], rest: str, unseen: Sequence[str] = (), *, wi
         yield ""
     for entry in unseen:
         yield f"not looked at: {entry}"
-    yield f"{plural(len(wrong), 'thing')} to mend; {rest}" if wrong else rest
+    yield from _wrapped("", f"{plural(len(wrong), 'thing')} to mend; {rest}" if wrong else rest, width)
 
 
 def to_json(found: Sequence[Finding], rest: str, unseen: Sequence[str] = ()) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from iacorch.why.nodes import is_lost
 _IMAGE: Final = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 _STARTING: Final = ("", "ContainerCreating", "PodInitializing")
 _NO_COMMAND: Final = re.compile(r'exec: "([^"]+)": (?:executable file not found|stat|no such file)')
+_NO_KEY: Final = re.compile(r"find key (?P<key>\S+) in (?P<kind>ConfigMap|Secret) \S+/(?P<name>[^\s;]+)")
 _ENDS: Final = {
     126: "its command is there and cannot be executed",
     127: "its command is not there: see command and args, and what the image has",
@@ -158,8 +159,18 @@ def _crashing(pod: Object, world: World, container: dict[str, Any], told: dict[s
     return _finding(
         pod, world, f"{what} crashes: {_how(container, how)}",
         (restarts, *_last_lines(pod, world, name)),
-        (Step(_logs(pod, name, previous=True), "what it said before it ended"), *_undo(pod, world)),
+        (*_more_memory(pod, world, container, how),
+         Step(_logs(pod, name, previous=True), "what it said before it ended"), *_undo(pod, world)),
     )  # fmt: skip
+
+
+def _more_memory(pod: Object, world: World, container: dict[str, Any], how: dict[str, Any]) -> tuple[Step, ...]:
+    """A higher limit, where the limit ended it and somebody's template can be changed."""
+    kind, name = world.owner_of(pod)
+    if how.get("reason") != "OOMKilled" or kind not in ("Deployment", "ReplicaSet"):
+        return ()
+    command = f"kubectl {in_namespace(pod)}set resources {kind.lower()}/{name} -c {container.get('name')}"
+    return (Step(f"{command} --limits=memory=...", "if it is to have more"),)
 
 
 def _how(container: dict[str, Any], how: dict[str, Any]) -> str:
@@ -192,6 +203,9 @@ def _held(pod: Object, world: World, container: str, reason: str, message: str) 
     for kind in ("configmap", "secret"):
         if kind in words.lower() and "not found" in words.lower():
             steps.insert(0, Step(f"kubectl {in_namespace(pod)}get {kind}s", "make the one that is missing"))
+    if key := _NO_KEY.search(words):
+        command = f"kubectl {in_namespace(pod)}edit {key['kind'].lower()} {key['name']}"
+        steps.insert(0, Step(command, f"give it the key {key['key']}, or let the pod ask for one that it has"))
     return _finding(pod, world, f"container {container} cannot start: {words}",
                     tuple(said for e in world.warnings(pod)[:1] if (said := str(e.get("message"))) not in words),
                     tuple(steps))  # fmt: skip

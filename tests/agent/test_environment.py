@@ -71,8 +71,11 @@ def test_an_environment(container: dict[str, Any], expected: dict[str, str]) -> 
     ("container", "message"),
     [
         (of(configMapKeyRef={"name": "none", "key": "K"}), 'configmap "none" not found'),
-        (of(configMapKeyRef={"name": "settings", "key": "K"}), "couldn't find key K in ConfigMap shop/settings"),
-        (of(secretKeyRef={"name": "key", "key": "K"}), "couldn't find key K in Secret shop/key"),
+        (
+            of(configMapKeyRef={"name": "settings", "key": "K"}),
+            "couldn't find key K in ConfigMap shop/settings; it has COLOR, not a name",
+        ),
+        (of(secretKeyRef={"name": "key", "key": "K"}), "couldn't find key K in Secret shop/key; it has TOKEN"),
         (of(fieldRef={"fieldPath": "spec.nothing"}), "fieldPath 'spec.nothing' is not supported"),
     ],
 )

@@ -107,7 +107,10 @@ def test_a_setting_that_nothing_reads_is_warned_of(capsys: pytest.CaptureFixture
     assert run(capsys, "config", "set", "word", "hello") == (0, "", "")
     code, _, err = run(capsys, "config", "set", "wordy", "hello")
     assert code == 0
-    assert err == "set; but no file of the program reads the setting wordy; did you mean word?\n"
+    assert err == (
+        "written to Pulumi.dev.yaml; but no file of the program reads the setting wordy; did you mean word?\n"
+        "  to remove it: iacorch config rm wordy\n"
+    )
     assert run(capsys, "config", "set", "aws:wordy", "hello") == (0, "", ""), "somebody else's are not ours to judge"
     code, _, err = run(capsys, "config", "get", "words")
     assert code == 1

@@ -250,7 +250,7 @@ CASES = [
         one(pods=(pod(state=waiting("CrashLoopBackOff"), last={"exitCode": 137, "reason": "OOMKilled"},
                       resources={"limits": {"memory": "64Mi"}}),)),
         ["container app crashes: it needs more memory than its limit of 64Mi (OOMKilled)"],
-        None,
+        ["kubectl set resources deployment/web -c app --limits=memory=...", "kubectl logs web-1 --previous"],
         id="too little memory",
     ),
     pytest.param(
@@ -277,6 +277,13 @@ CASES = [
         ["container app cannot start: configmap \"settings\" not found"],
         ["kubectl get configmaps", "kubectl describe pod web-1"],
         id="a ConfigMap that is missing",
+    ),
+    pytest.param(
+        one(pods=(pod(state=waiting("CreateContainerConfigError",
+                                    "couldn't find key COLOUR in ConfigMap default/settings; it has colour, mode")),)),
+        ["container app cannot start: couldn't find key COLOUR in ConfigMap default/settings; it has colour, mode"],
+        ["kubectl edit configmap settings", "kubectl describe pod web-1"],
+        id="a key that is missing",
     ),
     pytest.param(
         one(pods=(pod(status={"phase": "Failed"}, state={"terminated": {"exitCode": 127}}),)),
@@ -403,6 +410,11 @@ def test_what_is_fine_is_said() -> None:
     assert fine(world) == "1 of 1 node and 1 of 1 pod are ready"
     assert fine(world, Focus("Pod", "default", "web-1")) == "Pod default/web-1 is fine: Running on n1"
     assert list(page.lines((), fine(world), width=80)) == [fine(world)]
+
+
+def test_pods_on_their_way_out_are_not_counted_with_those_that_are_wanted() -> None:
+    world = one(pods=(pod(ready=True), pod("web-2", ready=True, deleted=rfc3339(NOW))))
+    assert fine(world) == "1 of 1 node and 1 of 1 pod are ready; 1 pod is ending"
 
 
 def test_json_has_all_of_it() -> None:

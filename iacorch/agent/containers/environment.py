@@ -17,6 +17,7 @@ from typing import Any, Final
 from iacorch.api import quantity
 from iacorch.api.objects import Object
 from iacorch.errors import IacorchError
+from iacorch.kit.text import listed
 
 _REFERENCE: Final = re.compile(r"\$\$|\$\(([^()]+)\)")
 _SUBSCRIPT: Final = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
@@ -124,7 +125,8 @@ def _key(selector: Mapping[str, Any], word: str, kind: str, data: dict[str, byte
         if optional:
             return None
         namespace = pod["metadata"].get("namespace", "")
-        raise ConfigMissing(f"couldn't find key {key} in {kind} {namespace}/{name}")
+        there = f"it has {listed(sorted(data))}" if data else "it is empty"
+        raise ConfigMissing(f"couldn't find key {key} in {kind} {namespace}/{name}; {there}")
     return _text(data[key])
 
 

@@ -48,7 +48,8 @@ def set_(target: Target, key: str, value: str | None, secret: bool) -> None:
     text = value if value is not None else sys.stdin.read().rstrip("\n")
     asyncio.run(admin.set_config(target.files(), target.ref(), key, text, secret=secret))
     if words := _unread(target, key):
-        click.echo(f"set; but {words}", err=True)
+        where = f"Pulumi.{target.ref().stack}.yaml"
+        click.echo(f"written to {where}; but {words}\n  to remove it: iacorch config rm {key}", err=True)
 
 
 @config.command(arguments={"KEY": _KEY}, examples=("iacorch config get workers",))

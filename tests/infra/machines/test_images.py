@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iacorch.infra.machines.images.build import build, content_tag
+from iacorch.infra.machines.images.build import build, content_tag, hint_for
 from iacorch.infra.machines.images.docker import ImageFailed, image_id, run
 
 
@@ -55,6 +55,38 @@ def test_a_command_that_says_nothing_and_does_not_end_is_ended() -> None:
 def test_a_failure_carries_the_last_lines() -> None:
     with pytest.raises(ImageFailed, match=r"exit code 3:\n  seen"):
         run(["sh", "-c", "echo seen; exit 3"])
+
+
+PULL = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
+
+
+@pytest.mark.parametrize(
+    ("said", "dockerfile", "hint"),
+    [
+        pytest.param(
+            PULL, "# app\nFROM debian:12-slim AS a\n", "`ARG BASE=debian:12-slim` and `FROM ${BASE}`", id="plain"
+        ),
+        pytest.param(PULL, "FROM --platform=linux/amd64 python:3\n", "python:3 cannot be pulled", id="an option"),
+        pytest.param(PULL, "ARG BASE=debian:12-slim\nFROM ${BASE}\n", "", id="an argument already"),
+        pytest.param("The command '/bin/sh -c false' returned a non-zero code: 1", "FROM debian:12\n", "", id="a step"),
+    ],
+)
+def test_a_base_that_cannot_be_pulled_is_answered_with_the_form_that_can(said: str, dockerfile: str, hint: str) -> None:
+    assert hint in hint_for(said, dockerfile)
+    assert bool(hint) == bool(hint_for(said, dockerfile))
+
+
+@pytest.mark.docker
+def test_a_build_that_fails_leaves_no_container_and_says_nothing_of_its_builder(
+    tmp_path: Path, repository: str
+) -> None:
+    mark = f"test-{tmp_path.parent.name}-{tmp_path.name}"
+    context = folder(tmp_path / "image", Dockerfile="ARG BASE\nFROM ${BASE}\nRUN false\n")
+    with pytest.raises(ImageFailed, match=r"returned a non-zero code|exit code: 1") as raised:
+        build(context, repository, labels={"dev.iacorch.test": mark}, progress=lambda line: None)
+    assert "DEPRECATED" not in raised.value.message
+    query = ["docker", "ps", "-aq", "--filter", f"label=dev.iacorch.test={mark}"]
+    assert subprocess.run(query, capture_output=True, check=True).stdout == b""
 
 
 @pytest.mark.docker

@@ -145,6 +145,8 @@ def _describe(error: Exception, program: str) -> str:
         frames = []
     lines = [f"{type(error).__name__}: {error}"]
     lines += [f"  at {f.filename}:{f.lineno} in {f.name}" for f in reversed(frames)]
+    if isinstance(hint := getattr(error, "hint", ""), str) and hint:  # errors of ours say what to do
+        lines.append(f"  {hint}")
     return "\n".join(lines)
 
 

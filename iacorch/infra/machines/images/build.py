@@ -7,6 +7,7 @@ it: `stacks/local` for its machines, `iacorch image build` for applications.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,11 @@ from typing import Final
 from iacorch.infra.machines.images.base import ensure_base
 from iacorch.infra.machines.images.docker import ImageFailed, Progress, image_id, run
 
+_FROM: Final = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+_NO_REGISTRY: Final = re.compile(
+    r"dial tcp|no such host|i/o timeout|connection refused|TLS handshake|failed to resolve|pull access denied"
+    r"|network is unreachable|Client\.Timeout|manifest unknown"
+)
 NODE_FOLDER: Final = Path(__file__).parent / "node"
 NODE_REPOSITORY: Final = "iacorch/node"
 NODE_CAPABILITIES: Final = (
@@ -71,15 +77,32 @@ def build(
         options = [option for name, value in given.items() for option in ("--build-arg", f"{name}={value}")]
         options += [option for name, value in (labels or {}).items() for option in ("--label", f"{name}={value}")]
         progress(f"building {exact}")
-        run(
-            ["docker", "build", "--tag", exact, *options, str(folder)],
-            timeout_seconds=1_800,
-            on_line=lambda line: progress(line[:100]) if line.startswith("Step ") else None,
-        )
+        try:
+            run(
+                # what a step that fails ran in goes too
+                ["docker", "build", "--force-rm", "--tag", exact, *options, str(folder)],
+                timeout_seconds=1_800,
+                on_line=lambda line: progress(line[:100]) if line.startswith("Step ") else None,
+            )
+        except ImageFailed as error:
+            hint = hint_for(error.message, (folder / "Dockerfile").read_text(errors="replace"))
+            raise ImageFailed(error.message, hint=hint) from error
     if tag:
         run(["docker", "tag", exact, f"{repository}:{tag}"])
         return f"{repository}:{tag}"
     return exact
+
+
+def hint_for(said: str, dockerfile: str) -> str:
+    """What to do where a base image could not be had; nothing for other failures, and for one that is an argument."""
+    bases = _FROM.findall(dockerfile)
+    plain = next((base for base in bases if "$" not in base and base != "scratch"), "")
+    if not plain or not _NO_REGISTRY.search(said):
+        return ""
+    return (
+        f"{plain} cannot be pulled here; let the Dockerfile begin with `ARG BASE={plain}` and `FROM ${{BASE}}`, then "
+        "BASE is the Debian that is made from packages (or --build-arg BASE=IMAGE)"
+    )
 
 
 def node_reference() -> str:

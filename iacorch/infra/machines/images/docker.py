@@ -12,10 +12,16 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import IO
+from typing import IO, Final
 
 from iacorch.errors import IacorchError
 
+#: What the builder that distributions package says of itself, whatever is built.
+_NOISE: Final = (
+    "DEPRECATED: The legacy builder",
+    "            BuildKit is currently",
+    "            environment-variable",
+)
 Progress = Callable[[str], None]
 """Called with a short line of what is being done now."""
 
@@ -87,7 +93,7 @@ def run(
     if took_too_long.is_set():
         raise ImageFailed(f"{' '.join(command[:3])} took longer than {timeout_seconds:g} s")
     if code != 0:
-        tail = "\n  ".join(lines[-8:])
+        tail = "\n  ".join([line for line in lines if not line.startswith(_NOISE)][-8:])
         raise ImageFailed(f"{' '.join(command[:3])} failed with exit code {code}:\n  {tail}")
     return "\n".join(lines).strip()
 
