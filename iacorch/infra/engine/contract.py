@@ -141,11 +141,15 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a deployment did, or would do. Outputs that are not known in a preview are left out."""
+    """What a deployment did, or would do. Outputs that are not known in a preview are left out.
+
+    `before` are the outputs as they were; None from an engine that has not read them.
+    """
 
     changes: Mapping[Op, int]
     outputs: Mapping[str, Output]
     seconds: float
+    before: Mapping[str, Output] | None = None
 
     @property
     def changed(self) -> bool:

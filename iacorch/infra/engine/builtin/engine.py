@@ -135,8 +135,8 @@ class BuiltIn:
             finally:
                 if process is not None:
                     await process.stop()
-        outputs = opened.outputs_of(deployment.recorder.snapshot())
-        result = Result(dict(deployment.execution.counts), outputs, self._clock.monotonic() - began)
+        outputs, before = (opened.outputs_of(s) for s in (deployment.recorder.snapshot(), stack.snapshot))
+        result = Result(dict(deployment.execution.counts), outputs, self._clock.monotonic() - began, before)
         listen(Summary(result.changes, result.seconds))
         return result
 
