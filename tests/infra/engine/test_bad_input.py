@@ -37,6 +37,21 @@ async def test_a_wrong_or_missing_passphrase(world: World, passphrase: str | Non
     assert world.state_file.read_bytes() == before
 
 
+async def test_a_preview_asks_for_the_key_of_secrets_only_where_there_are_some(world: World) -> None:
+    world.program('Thing("a", value="1")\n')
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    await engine.up(world.ref, world.options())
+    wrong = world.builtin("wrong")
+    assert not (await wrong.preview(world.ref, world.options())).changed
+    with pytest.raises(PassphraseWrong):
+        await wrong.up(world.ref, world.options())
+    world.program('Thing("a", value="1", token=pulumi.Output.secret("x"))\n')
+    await engine.up(world.ref, world.options())
+    with pytest.raises(PassphraseWrong):
+        await wrong.preview(world.ref, world.options())
+
+
 async def test_a_broken_state_file_is_named_and_left_alone(world: World) -> None:
     before = await made(world)
     world.state_file.write_bytes(before[:300])

@@ -70,7 +70,7 @@ class BuiltIn:
         return await self._run("destroy", stack, options, listen, preview=options.preview_only)
 
     async def outputs(self, stack: StackRef) -> Mapping[str, Output]:
-        return opened.outputs_of((await self.open(stack)).snapshot)
+        return opened.outputs_of((await self.open(stack, to_write=False)).snapshot)
 
     async def history(self, stack: StackRef) -> tuple[HistoryEntry, ...]:
         return self.backend(stack).history()
@@ -105,9 +105,9 @@ class BuiltIn:
     def backend(self, ref: StackRef) -> Backend:
         return opened.backend_of(ref, self._clock, self._ids)
 
-    async def open(self, ref: StackRef) -> Opened:
-        """Read everything about a stack; nothing is locked or written."""
-        return await opened.open_stack(ref, self._passphrase, self._clock, self._ids)
+    async def open(self, ref: StackRef, *, to_write: bool = True) -> Opened:
+        """Read everything about a stack; nothing is locked or written yet."""
+        return await opened.open_stack(ref, self._passphrase, self._clock, self._ids, to_write=to_write)
 
     async def _run(self, kind: str, ref: StackRef, options: Options, listen: Listener, *, preview: bool) -> Result:
         """Lock, start the program's process, open, run."""
@@ -120,7 +120,9 @@ class BuiltIn:
                 if kind in ("preview", "update"):
                     process = await program.start(load_project(ref.work_dir), environment, held)
                 # Three things that take half a second each, at once: the program's imports, ours, the key.
-                stack, _ = await asyncio.gather(self.open(ref), asyncio.to_thread(importlib.import_module, _RUN))
+                stack, _ = await asyncio.gather(
+                    self.open(ref, to_write=not preview), asyncio.to_thread(importlib.import_module, _RUN)
+                )
                 from iacorch.infra.engine.builtin.run import Run, Setting
 
                 if not preview:

@@ -39,18 +39,25 @@ def backend_of(ref: StackRef, clock: Clock, ids: Ids) -> Backend:
     return open_backend(ref, load_project(ref.work_dir).name, clock, ids)
 
 
-async def open_stack(ref: StackRef, passphrase: str | None, clock: Clock, ids: Ids) -> Opened:
-    """Read everything about a stack."""
+async def open_stack(
+    ref: StackRef, passphrase: str | None, clock: Clock, ids: Ids, *, to_write: bool = True
+) -> Opened:  # fmt: skip
+    """Read everything about a stack.
+
+    Who is not going `to_write` closes no secrets; where there are none to open either, no key is derived: it takes as
+    long as all else together.
+    """
     project = load_project(ref.work_dir)
     backend = open_backend(ref, project.name, clock, ids)
     data = backend.read()
     config = load_stack_config(project, ref.stack)
     salt, secrets = peek_salt(data, str(backend.path))
     salt = salt or config.salt
+    asked = passphrase is not None and (to_write or secrets or config.has_secrets)
     cipher: Cipher = NoCipher()
-    if salt and (passphrase is not None or secrets):
+    if salt and (secrets or asked):
         cipher = await cipher_for(passphrase, salt, ids.token, where=str(backend.path))
-    elif not salt and passphrase is not None:
+    elif passphrase is not None and asked:
         cipher = await new_cipher(passphrase, ids.token)
     return Opened(ref, project, config, backend, cipher, parse(data, cipher, str(backend.path)))
 

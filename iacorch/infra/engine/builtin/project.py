@@ -83,6 +83,11 @@ class StackConfig:
     values: Mapping[str, ConfigValue] = field(default_factory=dict)
     rest: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def has_secrets(self) -> bool:
+        """Reading every value takes the passphrase."""
+        return any(value.secure for value in self.values.values())
+
     def with_value(self, key: str, value: ConfigValue | None) -> StackConfig:
         values = {k: v for k, v in self.values.items() if k != key}
         return replace(self, values=values if value is None else values | {key: value})
