@@ -8,6 +8,7 @@ terminal running steps are shown below with a clock; elsewhere the lines are pla
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
@@ -50,7 +51,8 @@ from iacorch.kit.clock import SystemClock
 from iacorch.kit.text import did_you_mean
 
 Work = Callable[[Deployer, StackRef, Options, Listener], Awaitable[Result]]
-
+#: Objects made before the collector looks, as in the control plane.
+_GARBAGE: Final = (50_000, 20, 50)
 
 _SHOWN: Final = (
     click.option("-p", "--parallel", type=click.IntRange(1, 1024), default=16, show_default=True,
@@ -227,6 +229,8 @@ def _outputs(target: Target, ref: StackRef) -> Mapping[str, Output] | None:
 
 
 async def _call(work: Work, deployer: Deployer, ref: StackRef, options: Options, listen: Listener) -> Result:
+    # What a deployment makes lives until its end; looking through it for garbage all the time is a twentieth of it.
+    gc.set_threshold(*_GARBAGE)
     return await work(deployer, ref, options, listen)
 
 

@@ -27,6 +27,8 @@ EXIT_TOLD = 32
 EXIT_DONE = 33
 #: For programs that deploy others, and a fifth of the SDK's start: loaded when it is first looked into.
 RARE = "pulumi.automation"
+#: Objects made before the collector looks: nearly all that a program makes lives until its end.
+GARBAGE = (50_000, 20, 50)
 #: The SDK's function that reads the program's stack, in `pulumi.runtime.resource`.
 TRACES = "_get_stack_trace"
 
@@ -87,6 +89,7 @@ def main() -> int:
     import pulumi.runtime
 
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
     gc.enable()
     without_stack_traces()
     with os.fdopen(int(sys.argv[2])) as pipe:
