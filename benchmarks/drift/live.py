@@ -91,8 +91,6 @@ ON_MACHINES = [
     ("worker-2", "chown nobody /etc/iacorch/agent-token", "File", "agent-token"),
     ("worker-2", "rm /var/lib/iacorch-agent/pki/agent.crt", "Certificate", "agent.crt"),
     ("worker-2", "dpkg -r --force-depends nftables >/dev/null 2>&1", "Program", "nft"),
-    ("worker-1", "docker pause $(docker ps -q --filter label=iacorch.dev/container-name=web | head -n1)",
-     "Container", "web"),
     ("worker-2", "docker update --memory 64m --memory-swap 64m "
                  "$(docker ps -q --filter label=iacorch.dev/container-name=web | head -n1)", "Container", "web"),
     ("worker-2", "docker run -d --name stray --label iacorch.dev/node=worker-2 --label iacorch.dev/pod-uid=nobody "
@@ -124,6 +122,11 @@ MORE_ON_MACHINES = [
      "File", "service.d/x.conf", f"! test -e {UNIT_FOLDERS}/service.d/x.conf"),
     ("worker-2", f"systemctl stop {AGENT}", "Service", AGENT, f"systemctl is-active -q {AGENT}"),
     ("worker-1", f"docker rename $({PICK.format('web')}) oops", "Container", "oops", "! docker inspect oops"),
+    ("worker-2", "chmod 666 /run/docker.sock", "Socket", "docker.sock", "test $(stat -c %a /run/docker.sock) = 660"),
+    ("worker-1", "mkdir -p /tmp/other && mount --bind /tmp/other /etc/iacorch", "Mount", "/etc/iacorch",
+     "! grep -q ' /etc/iacorch ' /proc/mounts && test -e /etc/iacorch/ca.crt"),
+    ("worker-2", "ip link set iacvx0 mtu 576", "", "", "test $(cat /sys/class/net/iacvx0/mtu) -gt 1000"),
+    ("worker-1", f"docker pause $({PICK.format('web')})", "", "", "! docker ps | grep -q Paused"),
     ("worker-1", "rm -rf /var/lib/iacorch-agent/journal", "", "", "test -d /var/lib/iacorch-agent/journal"),
 ]  # fmt: skip
 MORE_IN_API = [

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from iacorch.api import objects
-from iacorch.api.catalogue import CONFIG_MAP, DRIFT_POLICY, DRIFT_REPORT, EVENT
+from iacorch.api.catalogue import CONFIG_MAP, DRIFT_POLICY, DRIFT_REPORT, EVENT, SECRET
 from iacorch.api.objects import Object
 from iacorch.drift import loop
 from iacorch.drift.check import Checked, Scope, check, check_and_correct
@@ -145,5 +145,27 @@ def test_objects_are_set_right_in_the_api() -> None:
         assert (await client.get(CONFIG_MAP, "default", "y"))["data"] == {"a": "1", "b": "2"}
         again = await source.object_observations(client, wanted, salt="")
         assert {str(o.verdict) for o in again} == {"in sync"}
+
+    told(story)
+
+
+def test_what_somebody_put_into_a_secret_that_was_declared_in_plain_text_is_taken_out() -> None:
+    plain: Object = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "keys", "namespace": "default"},
+        "stringData": {"token": "hunter2"},
+    }
+
+    async def story(client: LocalClient, clock: LoopClock) -> None:
+        wanted = [Declared(plain, "prod", "urn:keys", "token")]
+        made = await client.create(SECRET, owned(plain, "token"))
+        data = {"more": "b3RoZXI=", "token": "b3RoZXI="}
+        await client.patch(SECRET, "default", "keys", {"data": data})
+        seen = await source.object_observations(client, wanted, salt="")
+        to_do = assess(seen, always(Action.CORRECT), Memory(), clock.now()).with_outcome(Outcome.CORRECT)
+        assert {field.path for d in to_do for field in d.seen.fields} == {"data.more", "data.token"}
+        await source.correct_objects(client, to_do, wanted, print)
+        assert (await client.get(SECRET, "default", "keys"))["data"] == made["data"]
 
     told(story)

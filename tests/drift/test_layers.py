@@ -200,8 +200,42 @@ def test_a_folder_of_keys_that_others_may_enter_is_found(line: str, paths: list[
 
 
 @pytest.mark.parametrize(
+    ("line", "paths"),
+    [
+        ("660 root:docker", []),
+        ("600 root:root", []),
+        ("660 root:adm", []),
+        ("666 root:docker", ["mode"]),
+        ("660 ada:docker", ["owner"]),
+    ],
+)
+def test_an_engine_that_everybody_may_command_is_found(line: str, paths: list[str]) -> None:
+    (host,) = fleet_of({"prod": Snapshot((NODE,))}).hosts
+    plan = plan_of(host, FACTS)
+    assert plan is not None
+    wanted = wanted_of(plan, name="n1", bundle=host.bundle)
+    seen = probe.parse(f"clock=100.0\nsocket={line} /run/docker.sock\nend=1\n", asked_between=(100, 100))
+    found = {o.key.name: o for o in observe(wanted, seen, Place(), now=NOW)}
+    assert [f.path for f in found["/run/docker.sock"].fields] == paths
+
+
+def test_what_is_mounted_over_files_of_bootstrap_is_taken_off_first() -> None:
+    (host,) = fleet_of({"prod": Snapshot((NODE,))}).hosts
+    plan = plan_of(host, FACTS)
+    assert plan is not None
+    wanted = wanted_of(plan, name="n1", bundle=host.bundle)
+    text = "clock=100.0\nmount=/etc/iacorch\nmount=/etc/iacorch\nfolder=777 root:root /etc/iacorch\nend=1\n"
+    found = [o for o in observe(wanted, probe.parse(text, asked_between=(100, 100)), Place(), now=NOW) if o.is_drift]
+    (mount,) = [o for o in found if o.key.kind == "Mount"]
+    assert (mount.key.name, mount.verdict) == ("/etc/iacorch", Verdict.UNEXPECTED)
+    script = mend(found, unit="u").before
+    assert script.index("umount /etc/iacorch") < script.index("chmod 755 /etc/iacorch")
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "verdict", "paths", "before", "roles", "after"),
     [
+        ("Socket", "/run/docker.sock", Verdict.DRIFTED, ("mode",), "chmod 600 /run/docker.sock\n", False, ""),
         ("File", "/etc/iacorch/ca.crt", Verdict.MISSING, (), "", True, ""),
         ("File", "/etc/iacorch/ca.crt", Verdict.DRIFTED, ("mode",), "chmod 600 /etc/iacorch/ca.crt\n", False, ""),
         ("File", "/x.conf", Verdict.UNEXPECTED, ("path",),

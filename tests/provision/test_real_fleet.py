@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,10 +241,8 @@ async def test_three_machines_are_renewed_one_by_one_and_two_that_break_stop_rep
         began = len(told.looks)
         await told.change_pool(labels={"generation": "2"})
 
-        async def are_new() -> bool:
-            return not old & {objects.uid(claim) for claim in await told.claims()}
-
-        await until(are_new, "all three are made anew", told.process)
+        for left in (2, 1, 0):
+            await until(partial(_are_left, told, old, left), f"{left} of the old ones are left", told.process)
         await told.settles("three new machines", machines=3)
         during = told.looks[began:]
         assert max(len(look.going) for look in during) == 1
@@ -283,6 +282,10 @@ async def _are(told: Fleet, kinds: list[str]) -> bool:
 
 async def _is_gone(told: Fleet, claim: Object) -> bool:
     return objects.uid(claim) not in {objects.uid(other) for other in await told.claims()}
+
+
+async def _are_left(told: Fleet, old: set[str], most: int) -> bool:
+    return len(old & {objects.uid(claim) for claim in await told.claims()}) <= most
 
 
 async def _have_stopped(told: Fleet) -> bool:

@@ -91,11 +91,17 @@ def _of_node(name: str, machine: Machine) -> Iterator[Change]:
             texts["content"] = f"{file.mode} {file.owner} {'e' * 64} 9 {path}"
         for field, text in texts.items():
             yield Change(f"{name}: {path} {field} changed", key("File", path), Verdict.DRIFTED, put(at, text))
+    for path in wanted.sockets:
+        opened = put(("socket", path), f"666 root:docker {path}")
+        yield Change(f"{name}: {path} for everybody", key("Socket", path), Verdict.DRIFTED, opened)
+    over = put(("mount", "/etc/iacorch"), "/etc/iacorch")
+    yield Change(f"{name}: /etc/iacorch mounted over", key("Mount", "/etc/iacorch"), Verdict.UNEXPECTED, over)
     for unit in wanted.services:
         at = ("service", unit)
         for words, text in {
             "stopped": f"{unit} inactive dead enabled no",
             "failed": f"{unit} failed failed enabled no",
+            "frozen": f"{unit} active running enabled no frozen",
             "disabled": f"{unit} active running disabled no",
             "masked": f"{unit} active running masked no",
             "its unit not reloaded": f"{unit} active running enabled yes",

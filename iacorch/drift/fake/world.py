@@ -213,6 +213,8 @@ def _machine(name: str, pods: Sequence[Object]) -> Machine:
     lines: dict[tuple[str, str], str] = {}
     for path, file in wanted.files.items():
         lines["file", path] = f"{file.mode} {file.owner} {file.sha256 or 'f' * 64} 1 {path}"
+    for path, mode in wanted.sockets.items():
+        lines["socket", path] = f"{mode} root:docker {path}"
     for unit in wanted.services:
         lines["service", unit] = f"{unit} active running enabled no"
     for program in wanted.programs:

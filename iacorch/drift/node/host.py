@@ -18,6 +18,8 @@ from iacorch.infra.bootstrap.settled import DOCKER_CONFIG, docker_config_text
 
 ROOT: Final = "root:root"
 _FOLDERS: Final = {"/etc/iacorch": "755", "/opt/iacorch": "755"}
+_ENGINE_SOCKETS: Final = {"/run/docker.sock": "660"}
+"""Who may write there may do everything on the machine."""
 _AGENT_FOLDERS: Final = {AGENT_DATA_DIR: "700", f"{AGENT_DATA_DIR}/pki": "700"}
 
 
@@ -42,6 +44,8 @@ class Wanted:
     files: Mapping[str, WantedFile] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
     """Path -> the most that its mode may allow; root's all of them."""
+    sockets: Mapping[str, str] = field(default_factory=dict)
+    """Path -> the most that its mode may allow, and root's; its group is the host's to choose."""
     programs: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
@@ -67,6 +71,7 @@ def wanted_of(plan: Plan, *, name: str, bundle: str, bundle_files: int = 0) -> W
         services=tuple(services),
         files=files,
         folders={**_FOLDERS, **(_AGENT_FOLDERS if is_node else {})},
+        sockets=_ENGINE_SOCKETS if is_node else {},
         programs=("dockerd", "nft") if is_node else (),
         sysctls={"net.ipv4.ip_forward": "1"} if is_node else {},
         table=TABLE if is_node else "",

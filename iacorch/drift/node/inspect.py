@@ -61,6 +61,12 @@ def _everything(wanted: Wanted, seen: Seen, now: datetime) -> Iterator[tuple[Any
     for path, mode in wanted.folders.items():
         if (folder := seen.folders.get(path)) is not None:
             yield ("File", path, *_folder(mode, folder))
+    for path, mode in wanted.sockets.items():
+        if (socket := seen.sockets.get(path)) is not None:
+            yield ("Socket", path, *_socket(mode, socket))
+    for path in seen.mounts:
+        mark = Field("target", None, path, mark=path)
+        yield "Mount", path, Verdict.UNEXPECTED, (mark,), "hides what bootstrap wrote there"
     for unit in wanted.services:
         yield ("Service", unit, *_service(unit, seen))
     for path, unit in seen.overrides.items():
@@ -105,12 +111,23 @@ def _file(wanted: WantedFile, seen: SeenFile | None) -> tuple[Verdict, tuple[Fie
 
 def _folder(most: str, seen: SeenFile) -> tuple[Verdict, tuple[Field, ...], str]:
     """A folder may be closed further than it has to be."""
-    fields = []
-    if int(seen.mode, 8) & ~int(most, 8):
-        fields.append(Field("mode", most, seen.mode, mark=seen.mode))
+    fields = _open(most, seen)
     if seen.owner != ROOT:
         fields.append(Field("owner", ROOT, seen.owner, mark=seen.owner))
     return (Verdict.DRIFTED if fields else Verdict.IN_SYNC), tuple(fields), ""
+
+
+def _socket(most: str, seen: SeenFile) -> tuple[Verdict, tuple[Field, ...], str]:
+    fields = _open(most, seen)
+    user, _, group = seen.owner.partition(":")
+    if user != "root":
+        fields.append(Field("owner", f"root:{group}", seen.owner, mark=seen.owner))
+    return (Verdict.DRIFTED if fields else Verdict.IN_SYNC), tuple(fields), ""
+
+
+def _open(most: str, seen: SeenFile) -> list[Field]:
+    """Whether its mode allows more than it should."""
+    return [Field("mode", most, seen.mode, mark=seen.mode)] if int(seen.mode, 8) & ~int(most, 8) else []
 
 
 def _service(unit: str, seen: Seen) -> tuple[Verdict, tuple[Field, ...], str]:
@@ -120,6 +137,8 @@ def _service(unit: str, seen: Seen) -> tuple[Verdict, tuple[Field, ...], str]:
     fields = []
     if service.active != "active":
         fields.append(Field("active", "active", service.active, mark=service.active))
+    if service.frozen:
+        fields.append(Field("process", "running", "stopped by a signal", mark="frozen"))
     if service.enabled not in _ENABLED:
         fields.append(Field("enabled", "enabled", service.enabled, mark=service.enabled))
     if service.stale:

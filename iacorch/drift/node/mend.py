@@ -35,12 +35,18 @@ def mend(observations: Iterable[Observation], *, unit: str) -> Mend:
                 # under a name that systemd does not read.
                 lines.append(f"mv -f -- {name} {name}.aside")
                 reload = restart = True
-            case "File" if paths and paths <= {"mode", "owner"}:
+            case "File" | "Socket" if paths and paths <= {"mode", "owner"}:
                 lines += _rights(o)
             case "File" if o.key.name.endswith("/agent.key"):
                 restart = True  # it makes a key and asks for a certificate with the token that it has
+            case "Mount":
+                # First of all: what is set right afterwards is what it hid. Lazily, as a daemon may have files open.
+                lines.insert(0, f"for n in 1 2 3; do umount {name} || umount -l {name} || break; done 2>/dev/null")
+                restart = True
             case "Service":
                 lines.append(f"systemctl unmask --runtime {name}; systemctl unmask {name}")
+                if "process" in paths:
+                    lines.append(f"systemctl kill --kill-who=main --signal=CONT {name}")
                 reload, roles = reload or "unit" in paths, True
             case "Certificate":
                 lines.append(f"rm -f -- {name}")

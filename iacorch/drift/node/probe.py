@@ -30,6 +30,8 @@ class SeenService:
     enabled: str = ""
     stale: bool = False
     """Its unit's file is another one than the one it runs by."""
+    frozen: bool = False
+    """Its process was stopped by a signal, and does nothing until another one comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class Seen:
     clock_offset_seconds: float = 0.0
     files: Mapping[str, SeenFile] = field(default_factory=dict)
     folders: Mapping[str, SeenFile] = field(default_factory=dict)
+    sockets: Mapping[str, SeenFile] = field(default_factory=dict)
+    mounts: tuple[str, ...] = ()
+    """Where something is mounted over what bootstrap wrote."""
     services: Mapping[str, SeenService] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Path of a drop-in -> the unit it changes."""
@@ -61,6 +66,7 @@ def script(wanted: Wanted | None, *, containers: bool) -> str:
         "UNIT": wanted.unit if wanted else "",
         "FILES": " ".join(wanted.files) if wanted else "",
         "FOLDERS": " ".join(wanted.folders) if wanted else "",
+        "SOCKETS": " ".join(wanted.sockets) if wanted else "",
         "SERVICES": " ".join(wanted.services) if wanted else "",
         "PROGRAMS": " ".join(wanted.programs) if wanted else "",
         "SYSCTLS": " ".join(wanted.sysctls) if wanted else "",
@@ -93,6 +99,8 @@ def parse(text: str, *, asked_between: tuple[float, float]) -> Seen:
         clock_offset_seconds=_offset(float(one["clock"]), *asked_between),
         files={" ".join(path): SeenFile(mode, owner, sha, int(at)) for mode, owner, sha, at, *path in every("file")},
         folders={" ".join(path): SeenFile(mode, owner, "") for mode, owner, *path in every("folder")},
+        sockets={" ".join(path): SeenFile(mode, owner, "") for mode, owner, *path in every("socket")},
+        mounts=tuple(dict.fromkeys(path for path, *_ in every("mount"))),
         services={unit: _service(rest) for unit, *rest in every("service")},
         overrides={path: unit for unit, path in every("override")},
         programs=frozenset(name for name, *_ in every("program")),
@@ -115,7 +123,7 @@ def _service(words: list[str]) -> SeenService:
     """systemd prints the properties in an order of its own; their values tell them apart."""
     active = next((w for w in words if w in _ACTIVE), "")
     enabled = next((w for w in words if w in _ENABLED), "")
-    return SeenService(active, enabled, stale="yes" in words)
+    return SeenService(active, enabled, stale="yes" in words, frozen="frozen" in words)
 
 
 _ACTIVE = frozenset({"active", "inactive", "failed", "activating", "deactivating", "reloading", "maintenance"})

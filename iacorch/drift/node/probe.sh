@@ -1,6 +1,6 @@
 # What a node looks like now, as `key=value` lines, in one round trip. Runs as root on any POSIX shell, changes nothing.
 # What to look at comes in front, from probe.py: FILES, FOLDERS, SERVICES, PROGRAMS, SYSCTLS, CERTIFICATES, UNIT, BUNDLE,
-# TABLE, LINK, CONTAINERS. Read by probe.py, which knows every key.
+# TABLE, LINK, SOCKETS, CONTAINERS. Read by probe.py, which knows every key.
 has() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '%s=%s\n' "$1" "$2"; }
 
@@ -15,8 +15,27 @@ if [ -n "$UNIT" ]; then
   for path in $FOLDERS; do
     [ -d "$path" ] && say folder "$(stat -Lc '%a %U:%G' "$path") $path"
   done
+  for path in $SOCKETS; do
+    [ -S "$path" ] && say socket "$(stat -Lc '%a %U:%G' "$path") $path"
+  done
+  # What is mounted over these hides them from whoever looks next, until it is gone: after a boot, say. A disk for all of
+  # a folder of ours that daemons write to, or that the bundle is unpacked into, is the host's own.
+  while read -r _ target _; do
+    for path in $FILES /etc/iacorch; do
+      case $target in
+        "$path" | /etc/iacorch/* | /opt/iacorch/*)
+          say mount "$target"
+          break
+          ;;
+      esac
+    done
+  done </proc/self/mounts
   for unit in $SERVICES; do
-    say service "$unit $(systemctl show -p ActiveState,UnitFileState,NeedDaemonReload,SubState --value "$unit" 2>/dev/null | tr '\n' ' ')"
+    frozen=
+    pid=$(systemctl show -p MainPID --value "$unit" 2>/dev/null)
+    # systemd takes a process that was stopped by a signal for one that runs
+    grep -qs '^State:[[:space:]]*[tT]' "/proc/${pid:-0}/status" && frozen=frozen
+    say service "$unit $(systemctl show -p ActiveState,UnitFileState,NeedDaemonReload,SubState --value "$unit" 2>/dev/null | tr '\n' ' ') $frozen"
     # Of this unit, of all services, and what `systemctl set-property` writes. What was there before bootstrap came is
     # the host's own: a proxy for Docker, say. Not every file system keeps births.
     since=$(stat -c %W /etc/iacorch 2>/dev/null)

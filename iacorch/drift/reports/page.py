@@ -90,7 +90,9 @@ def _done_about_it(report: Report, decision: Decision) -> str:
     """Nothing where the end of the page says it for all of them."""
     done = report.corrected.get(decision.seen.id)
     if done is not None:
-        return f"not corrected: {done.error}" if done.error else "corrected"
+        if done.error:
+            return f"not corrected: {done.error}"
+        return "adopted: it is what is wanted from now on" if decision.outcome is Outcome.ADOPT else "corrected"
     if decision.seen.verdict is Verdict.UNKNOWN:
         return ""  # never acted on; its reason is shown
     match decision.outcome:

@@ -109,7 +109,7 @@ def _one(wanted: Declared, live: Object | None, salt: str) -> Observation:
         others=CONTROLLERS,
         salt=salt,
     )
-    fields = differences(_stored(wanted.obj), live, rules) + _unmarked(wanted, live)
+    fields = differences(stored(wanted.obj), live, rules) + _unmarked(wanted, live)
     return Observation(key, Verdict.DRIFTED if fields else Verdict.IN_SYNC, fields, place=place)
 
 
@@ -120,7 +120,7 @@ def _unmarked(wanted: Declared, live: Object) -> tuple[Field, ...]:
     return (Field(_MARK, wanted.token, None, mark="unmarked"),)
 
 
-def _stored(obj: Object) -> Object:
+def stored(obj: Object) -> Object:
     """As the server keeps it: `stringData` becomes `data`."""
     if "stringData" not in obj:
         return obj

@@ -100,7 +100,8 @@ async def _correct_object(client: Client, seen: Observation, wanted: Declared | 
             return  # somebody was faster; the next check compares it
         return
     live = await client.get(kind, ref.namespace, ref.name)
-    patch = manifest_plan.patch(_closed(wanted.obj, live), declared.with_others(obj, live), live)
+    before, after = _closed(declared.stored(wanted.obj), live), declared.with_others(declared.stored(obj), live)
+    patch = manifest_plan.patch(before, after, live)
     if patch:
         version = objects.resource_version(live)
         metadata = {**patch.get("metadata", {}), "resourceVersion": version}

@@ -117,7 +117,7 @@ class _Decider:
         for claim in self._claims:
             if claim.deleting or claim.uid in self._removed:
                 continue
-            successors = replacing.get(claim.name, [])
+            successors = replacing.get(claim.uid, [])
             if claim.has(Condition.INTERRUPTED):
                 yield from self._remove(claim, f"Interrupted: {claim.message(Condition.INTERRUPTED)}")
             elif self._is_beyond_repair(claim):
@@ -285,8 +285,8 @@ class _Decider:
             if not decision.wanted:
                 yield from self._remove(decision.claim, str(decision))
                 continue
-            # The replacement carries the name of what it replaces: if we are cut off here, nothing is forgotten.
-            yield from self._asked(decision.wanted, replaces=decision.claim.name)
+            # The replacement says what it replaces: if we are cut off here, nothing is forgotten.
+            yield from self._asked(decision.wanted, replaces=decision.claim.uid)
             yield self._annotate(decision.claim, str(decision))
             yield Say(decision.claim.obj, NORMAL, "Disrupting", str(decision))
 
