@@ -135,7 +135,7 @@ class Site:
 
     def iacorch(self, *words: str, stack: bool = True) -> str:
         """What a command says, which must do well."""
-        if words[0] == "reap":
+        if words[0] in ("reap", "why"):
             words = (*words, "--kubeconfig", str(self.kubeconfig))
         done = subprocess.run(
             self._command(*words, stack=stack), env=self._environment(), capture_output=True, text=True, check=False
