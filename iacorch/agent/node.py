@@ -12,9 +12,10 @@ controller), and taints and labels that people set later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
@@ -101,7 +102,7 @@ def new_node(machine: Machine) -> Object:
 def node_status(
     machine: Machine, network: NetworkState, previous: Mapping[str, Any], now: datetime, health: Health = WELL
 ) -> dict[str, Any]:
-    """Equal to `previous` when nothing changed."""
+    """Equal to `previous` when nothing changed, but for the heartbeats of conditions that nobody has told for long."""
     runtime = machine.runtime
     capacity = {
         "cpu": str(runtime.cpus),
@@ -113,17 +114,22 @@ def node_status(
     conditions = [dict(entry) for entry in previous.get("conditions") or ()]
     disk_full = ("DiskPressure", "True", "AgentCannotWrite", health.disk)
     unready = ("Ready", "False", "ContainerRuntimeDown", health.runtime)
-    for type_, value, reason, message in (
+    told = (
         ("MemoryPressure", "False", "AgentHasSufficientMemory", "agent has sufficient memory available"),
         disk_full if health.disk else ("DiskPressure", "False", "AgentHasNoDiskPressure", "agent has no disk pressure"),
         ("PIDPressure", "False", "AgentHasSufficientPID", "agent has sufficient PID available"),
         ("NetworkUnavailable", "False" if network.ready else "True", network.reason, network.message),
         # Pods on the node's own network, and those that run, do not need the pod network: the node is ready without it.
         unready if health.runtime else ("Ready", "True", "AgentReady", "the agent is posting ready status"),
-    ):
+    )
+    for type_, value, reason, message in told:
         conditions = set_condition(
             conditions, type_, value, reason=reason, message=message, now=now, lastHeartbeatTime=rfc3339(now)
         )
+    ours = [entry for entry in conditions if entry["type"] in {type_ for type_, *_ in told}]
+    if heartbeat_is_due(machine.name, ours, now):
+        for entry in ours:
+            entry["lastHeartbeatTime"] = rfc3339(now)
     return {
         **previous,
         "capacity": capacity,
@@ -147,6 +153,17 @@ def node_status(
             "architecture": runtime.architecture,
         },
     }
+
+
+def heartbeat_is_due(name: str, conditions: Iterable[Mapping[str, Any]], now: datetime) -> bool:
+    """Whether one of them was told so long ago that a reader would take its agent for gone (kubelet: five minutes).
+
+    Whether the agent lives is told by its lease; this is for people who read `kubectl describe node`.
+    """
+    share = zlib.crc32(name.encode()) % limits.NODE_REPORT_SPREAD_SECONDS
+    oldest = now - timedelta(seconds=limits.NODE_REPORT_SECONDS + share)
+    moments = [objects.moment(entry.get("lastHeartbeatTime")) for entry in conditions]
+    return any(moment is None or moment <= oldest for moment in moments)
 
 
 def news(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:

@@ -14,6 +14,7 @@ from iacorch.client.config import parse_kubeconfig
 from iacorch.client.http import HttpClient
 from iacorch.drift.check import Looked, Say, Scope
 from iacorch.drift.decisions.decide import Decision
+from iacorch.drift.doing import Doing
 from iacorch.drift.fleet import Fleet, fleet_of
 from iacorch.drift.machine import refresh
 from iacorch.drift.machine.source import Stacks
@@ -26,6 +27,7 @@ from iacorch.drift.workload import source as workload
 from iacorch.errors import ApiError, ConfigError
 from iacorch.infra.engine.contract import Options
 from iacorch.kit.clock import Clock
+from iacorch.kit.text import listed, plural
 
 
 class RealEdges:
@@ -34,15 +36,18 @@ class RealEdges:
     def __init__(self, stacks: Stacks, hosts: Hosts, clock: Clock, *, kubeconfig: str = "") -> None:
         self._stacks, self._hosts, self._clock, self._kubeconfig = stacks, hosts, clock, kubeconfig
         self.fleet = Fleet()
+        self.doing = Doing()
         self._looked: dict[str, node.Looked] = {}
 
     async def look(self, scope: Scope, *, salt: str) -> Looked:
         snapshots, errors = await self._stacks.snapshots()
         self.fleet = fleet_of(snapshots)
         machine, looked, cluster = await asyncio.gather(
-            self._stacks.look(snapshots) if Layer.MACHINE in scope.layers else _nothing(),
+            self.doing.of(f"a refresh preview of {listed(snapshots)}", self._stacks.look(snapshots))
+            if Layer.MACHINE in scope.layers
+            else _nothing(),
             self._look_into_hosts(scope),
-            self._ask_api(scope, salt),
+            self.doing.of("the API", self._ask_api(scope, salt)),
         )
         pods, declared, said = cluster
         later = await self._pods_since(looked) if pods is not None else ()
@@ -59,8 +64,13 @@ class RealEdges:
         if Layer.NODE not in layers and Layer.WORKLOAD not in layers:
             return []
         hosts = [host for host in self.fleet.hosts if Layer.NODE in layers or host.is_node]
-        return await self._hosts.look(
-            hosts, node_layer=Layer.NODE in layers, containers=Layer.WORKLOAD in layers, deep=scope.deep
+        tries = scope.deep and Layer.NODE in layers
+        what = f"{plural(len(hosts), 'machine')} over SSH{', and what Ansible would do there' if tries else ''}"
+        return await self.doing.of(
+            what,
+            self._hosts.look(
+                hosts, node_layer=Layer.NODE in layers, containers=Layer.WORKLOAD in layers, deep=scope.deep
+            ),
         )
 
     async def _ask_api(

@@ -169,6 +169,10 @@ READINESS_EAGER_SECONDS: Final = 0.1
 """The first pause between readiness probes of a container that was never ready; doubles up to the probe's period."""
 NODE_STATUS_SECONDS: Final = 2.0
 """How often the Node's status is compared with what it should say; it is written only when it differs."""
+NODE_REPORT_SECONDS: Final = 300
+"""A status that says nothing new is written all the same after this, as a kubelet does, so that its heartbeats move."""
+NODE_REPORT_SPREAD_SECONDS: Final = 60
+"""By so much longer it takes some nodes, each its own share: those that began together do not write together."""
 LEASE_CALL_SECONDS: Final = 4.0
 CERTIFICATE_CHECK_SECONDS: Final = 600.0
 TUNNEL_HEARTBEAT_SECONDS: Final = 15.0
@@ -333,6 +337,8 @@ DRIFT_PAUSE_MAX_SECONDS: Final = 3_600.0
 DRIFT_SETTLE_SECONDS: Final = 60.0
 """How long a controller or an agent may take to set right what is theirs before we do."""
 DRIFT_APPROVAL_SECONDS: Final = 24 * 3_600.0
+DRIFT_SAY_SECONDS: Final = 5.0
+"""How often who waits for a check hears what it is at."""
 DRIFT_FINDINGS: Final = 500
 """Findings that one DriftReport carries: a few hundred kilobytes; the rest is counted."""
 DRIFT_FIELDS: Final = 20

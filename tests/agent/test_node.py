@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 from iacorch.agent.network.contract import NetworkState
-from iacorch.agent.node import LEASE_NAMESPACE, Machine, NodeKeeper, new_node, stand_in
+from iacorch.agent.node import LEASE_NAMESPACE, Machine, NodeKeeper, new_node, node_status, stand_in
 from iacorch.agent.runtime.contract import RuntimeInfo
 from iacorch.api import objects
 from iacorch.api.catalogue import LEASE, NODE
 from iacorch.kit import limits
-from iacorch.kit.clock import parse_rfc3339
+from iacorch.kit.clock import parse_rfc3339, rfc3339
 from iacorch.kit.tasks import Tasks
 from tests.agent.world import NODE as NAME
 from tests.agent.world import World, in_world
@@ -47,6 +50,22 @@ def test_a_node_whose_watch_is_cut_off_is_ready_again_with_its_first_lease() -> 
             assert told == ["NodeReady", "NodeReady"]
 
     in_world(story)
+
+
+def test_heartbeats_move_every_few_minutes_and_not_with_every_look() -> None:
+    network, start = NetworkState(True, "Ready", "it is"), datetime(2026, 1, 1, tzinfo=UTC)
+
+    def told(before: dict[str, Any], *, after_seconds: float) -> dict[str, Any]:
+        return node_status(MACHINE, network, before, start + timedelta(seconds=after_seconds))
+
+    first = told({}, after_seconds=0)
+    assert told(first, after_seconds=limits.NODE_REPORT_SECONDS - 1) == first
+    late = limits.NODE_REPORT_SECONDS + limits.NODE_REPORT_SPREAD_SECONDS
+    later = told(first, after_seconds=late)
+    assert {entry["lastHeartbeatTime"] for entry in later["conditions"]} == {rfc3339(start + timedelta(seconds=late))}
+    assert [entry["lastTransitionTime"] for entry in later["conditions"]] == [rfc3339(start)] * 5
+    foreign = {"type": "KernelDeadlock", "status": "False", "lastHeartbeatTime": rfc3339(start)}
+    assert foreign in told({"conditions": [*first["conditions"], foreign]}, after_seconds=late)["conditions"]
 
 
 def test_an_agent_that_waits_for_docker_says_so_and_keeps_its_lease() -> None:

@@ -218,8 +218,9 @@ MACHINE = node.Machine("n1", "192.0.2.1", RuntimeInfo("docker://1", "Debian", "6
 
 def test_the_nodes_status_changes_only_when_something_does() -> None:
     first = node.node_status(MACHINE, NetworkState(False, "NoPodRange", "waiting"), {}, NOW)
-    assert node.node_status(MACHINE, NetworkState(False, "NoPodRange", "waiting"), first, NOW + timedelta(1)) == first
-    second = node.node_status(MACHINE, NetworkState(True, "Ready", "it is"), first, NOW + timedelta(1))
+    later = NOW + timedelta(minutes=1)
+    assert node.node_status(MACHINE, NetworkState(False, "NoPodRange", "waiting"), first, later) == first
+    second = node.node_status(MACHINE, NetworkState(True, "Ready", "it is"), first, later)
     changed = {c["type"] for c in second["conditions"] if c not in first["conditions"]}
     assert changed == {"NetworkUnavailable"}
     assert first["capacity"] == {"cpu": "2", "memory": "4194304Ki", "ephemeral-storage": "10485760Ki", "pods": "110"}

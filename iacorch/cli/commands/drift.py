@@ -41,6 +41,7 @@ from iacorch.infra.engine.builtin.files import write
 from iacorch.infra.engine.contract import StackRef
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
+from iacorch.kit.tasks import Tasks
 
 _ID: Final = re.compile(r"[0-9a-f]{12}")
 _MEMORY: Final = Path(".iacorch") / "drift.json"
@@ -134,7 +135,13 @@ class Desk:
         self._edges: RealEdges | None = None
 
     async def once(self, scope: Scope, *, correct: bool) -> Report:
+        """Says what it is at on standard error; the report is all that goes elsewhere."""
         edges = await self.edges()
+        async with Tasks("drift") as tasks:
+            tasks.spawn(edges.doing.tell(self._clock, _say))
+            return await self._once(edges, scope, correct=correct)
+
+    async def _once(self, edges: RealEdges, scope: Scope, *, correct: bool) -> Report:
         memory = await self._approvals(self.recall())
         policies = await self._policies()
         if correct:

@@ -142,7 +142,7 @@ def _service(unit: str, seen: Seen) -> tuple[Verdict, tuple[Field, ...], str]:
     if service.enabled not in _ENABLED:
         fields.append(Field("enabled", "enabled", service.enabled, mark=service.enabled))
     if service.stale:
-        fields.append(Field("unit", "as on disk", "an older one is loaded", mark="stale"))
+        fields.append(Field("unit", "the file on disk", "an older version of it, still loaded", mark="stale"))
     return (Verdict.DRIFTED if fields else Verdict.IN_SYNC), tuple(fields), ""
 
 
@@ -179,7 +179,9 @@ def _bundle(wanted: Wanted, seen: Seen) -> tuple[Verdict, tuple[Field, ...], str
 def _tasks(wanted: Wanted, tasks: tuple[TaskChange, ...]) -> list[Observation]:
     """What the roles would change, as one resource: the whole that check mode saw."""
     key = _key(wanted, "Roles", wanted.unit)
-    fields = tuple(Field(t.task, t.after or "as planned", t.before or "not so", mark=t.task) for t in tasks)
+    fields = tuple(
+        Field(t.task, t.after or "done", t.before or "not done: Ansible would do it", mark=t.task) for t in tasks
+    )
     return [Observation(key, Verdict.DRIFTED if fields else Verdict.IN_SYNC, fields)]
 
 
