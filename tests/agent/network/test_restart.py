@@ -91,16 +91,33 @@ def test_an_agent_that_starts_while_the_control_plane_is_away_attaches_pods_and_
     assert fleet.pods["new"].ask("tcp", address=VIP, port=80) == [f"c {fleet.addresses['new']}"]
 
 
-def test_what_was_removed_while_no_agent_ran_comes_back_with_it(fleet: Fleet) -> None:
+def frame(node: Node) -> str:
+    """The chains that are always there, with their rules; those after them come and go with endpoints."""
+    listing = node.run("nft", "-s", "-t", "list", "table", "ip", "iacorch")
+    return listing.partition("chain vip-")[0] + "".join(re.findall(r"chain theirs", listing))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("delete table ip iacorch", id="no table"),
+        pytest.param("flush chain ip iacorch choose", id="no rule"),
+        pytest.param("insert rule ip iacorch from-others drop", id="a rule more"),
+        pytest.param("add chain ip iacorch theirs", id="a chain more"),
+    ],
+)
+def test_what_was_changed_while_no_agent_ran_is_as_it_was_with_it(fleet: Fleet, change: str) -> None:
     node, pod = fleet.nodes[0], fleet.pods["a"]
     node.kill_agent()
-    node.run("nft", "delete", "table", "ip", "iacorch")
+    before = frame(node)
+    node.run("nft", *change.split())
     node.run("ip", "route", "del", "10.244.2.0/24")
     agent = node.start_agent()
     agent.ask("put", objects=[n.object() for n in fleet.nodes])
     agent.ask("put", objects=[service(), slice_of("web", (fleet.addresses["c"], "node-2"))])
     wanted = [f"c {fleet.addresses['a']}"]
     assert eventually(lambda: pod.ask("tcp", address=VIP, port=80), wanted.__eq__) == wanted
+    assert eventually(lambda: frame(node), before.__eq__) == before
 
 
 def test_a_node_that_leaves_takes_its_routes_along(fleet: Fleet) -> None:

@@ -17,15 +17,19 @@ one transaction.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from iacorch.agent.network.contract import Transport
 from iacorch.agent.network.services.plan import Backend, Endpoint, Routing
 from iacorch.agent.network.settings import OUTSIDE_MARK, POD_LINK_PREFIX, TABLE, TUNNEL_LINK
+
+_PICK: Final = re.compile(r"(vip|node)-\d+(-sticky-\d+)?")
 
 
 class Key(NamedTuple):
@@ -51,11 +55,21 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Our table as the kernel has it: its frame's mark, its chains, its elements."""
+    """Our table as the kernel has it: its frame's mark, its chains with how many rules each has, its elements."""
 
     frame_mark: str
-    chains: frozenset[str]
+    rules: Mapping[str, int]
     elements: Elements
+
+    @property
+    def chains(self) -> frozenset[str]:
+        return frozenset(self.rules)
+
+    def is_whole(self, frame: Frame) -> bool:
+        """Whether `frame` is there, and no rule or chain more or less than were put there."""
+        fixed = _fixed_rules(frame)
+        picks = {chain: len(_pick_rules(chain)) for chain in self.chains if _PICK.fullmatch(chain)}
+        return dict(self.rules) == fixed | picks
 
 
 def render(routing: Routing) -> dict[Key, str]:
@@ -229,7 +243,16 @@ def _maps(scope: str) -> str:
 """
 
 
-def _pick_chain(chain: str) -> str:
+def _fixed_rules(frame: Frame) -> dict[str, int]:
+    """How many rules each chain of the frame has."""
+    rules: dict[str, int] = {}
+    for block in re.finditer(r"^  chain (\S+) \{\n(.*?)^  \}", frame_text(frame), re.DOTALL | re.MULTILINE):
+        lines = block[2].splitlines()
+        rules[block[1]] = sum(1 for line in lines if not line.lstrip().startswith("type "))
+    return rules
+
+
+def _pick_rules(chain: str) -> list[str]:
     """The rules of `vip-3` or `node-3-sticky-10800`: draw an index, look the endpoint up, translate.
 
     The index passes through the connection's mark, because a drawn number cannot be part of a map's declared key
@@ -255,7 +278,11 @@ def _pick_chain(chain: str) -> str:
             f"dnat ip to {drawn} map @{scope}-sticky",
             *rules,
         ]
-    return "".join(f"add rule ip {TABLE} {chain} {rule}\n" for rule in rules)
+    return rules
+
+
+def _pick_chain(chain: str) -> str:
+    return "".join(f"add rule ip {TABLE} {chain} {rule}\n" for rule in _pick_rules(chain))
 
 
 def chains_of(elements: Elements) -> frozenset[str]:
@@ -299,10 +326,12 @@ def _elements_text(verb: str, elements: Elements) -> str:
 
 def parse(listing: Mapping[str, Any]) -> Found:
     """`nft -j list table ip iacorch`. Raises ValueError on a shape that is not ours: replace the table then."""
-    mark, chains, elements = "", set[str](), dict[Key, str]()
+    mark, rules, elements = "", Counter[str](), dict[Key, str]()
     for entry in listing.get("nftables", []):
+        if rule := entry.get("rule"):
+            rules[rule["chain"]] += 1
         if chain := entry.get("chain"):
-            chains.add(chain["name"])
+            rules[chain["name"]] += 0
             if chain["name"].startswith("frame-"):
                 mark = chain["name"]
         if (holder := entry.get("map") or entry.get("set")) and not holder["name"].endswith("-affinity"):
@@ -310,7 +339,7 @@ def parse(listing: Mapping[str, Any]) -> Found:
             for element in holder.get("elem", []):
                 key, value = element if is_map else (element, None)
                 elements[Key(holder["name"], _parse_words(key))] = _parse_words(value) if is_map else ""
-    return Found(mark, frozenset(chains), elements)
+    return Found(mark, dict(rules), elements)
 
 
 def _parse_words(value: Any) -> str:

@@ -72,17 +72,17 @@ class Table:
         return self._elements
 
     async def verify(self) -> None:
-        """Look whether our frame is still there; if not, the next `apply` puts everything back. Cheap: no elements."""
+        """Look whether our rules are as they were put; if not, the next `apply` puts all back. Cheap: no elements."""
         if self._frame is None:
             return
         found = await self._listing("-t")
-        if found is None or found.frame_mark != nft.frame_mark(self._frame) or not found.chains >= self._chains:
+        if found is None or not found.is_whole(self._frame) or not found.chains >= self._chains:
             log.warning("the table of Services was changed by somebody else", table=TABLE)
             self._frame = None
 
     async def _learn(self, frame: nft.Frame) -> None:
         found = await self._listing()
-        if found is not None and found.frame_mark == nft.frame_mark(frame):
+        if found is not None and found.is_whole(frame):
             self._frame, self._chains, self._elements = frame, found.chains, found.elements
 
     async def _listing(self, *options: str) -> nft.Found | None:
