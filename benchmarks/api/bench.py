@@ -1,6 +1,6 @@
 """What the API's pure functions cost: one write's steps, a table, a selector, a patch, a protobuf body.
 
-python benchmarks/api/bench_api.py
+python benchmarks/api/bench.py
 
 Prints one JSON row a measurement: name, value, unit. Processor time, best of five, to keep other work on the machine
 out.

@@ -203,6 +203,8 @@ UNPRICED_MICROS_PER_HOUR: Final = 100_000_000
 QMP_SECONDS: Final = 10.0
 """Patience with a virtual machine's monitor, and with its process after it was killed."""
 QMP_POLL_SECONDS: Final = 0.1
+EC2_STATUS_IDS: Final = 100
+"""Instances that one DescribeInstanceStatus may name (EC2's API reference)."""
 LIBVIRT_POLL_SECONDS: Final = 0.5
 """Between looks at whether a domain has halted; each is a process of virsh."""
 CREATE_GENERATIONS: Final = 16

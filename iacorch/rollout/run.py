@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from iacorch.api.catalogue import NODE
 from iacorch.api.objects import Object
@@ -21,6 +21,8 @@ from iacorch.infra.provider.resources import cluster
 from iacorch.kit.clock import Clock
 from iacorch.rollout.plan import CORDONED, Batch, Member, Rollout, unready
 from iacorch.rollout.wishes import Wishes
+
+_AGAIN: Final = "mend what it says and run it again: machines that are done are passed over"
 
 Say = Callable[[str], None]
 
@@ -63,18 +65,23 @@ class Rules:
 
 async def run(rollout: Rollout, hands: Hands, say: Say, rules: Rules = Rules()) -> tuple[str, ...]:
     """Raises RolloutStopped."""
+    done: list[str] = []
     for name in rollout.leftovers:
         say(f"{name}: was left cordoned by a run before")
         await hands.uncordon(name)
-    done: list[str] = []
     for number, batch in enumerate(rollout.batches, 1):
         say(f"{number} of {len(rollout.batches)}: {batch}")
-        others = unready(await hands.nodes(), batch)
-        if len(others) > rules.max_unready:
-            why = f"{len(others)} other nodes are not ready: {', '.join(others[:5])}"
-            hint = "mend them first, or allow it with --max-unready"
-            raise RolloutStopped(batch, why, done, hint=hint)
-        await _change(batch, hands, rules, done, say)
+        try:
+            others = unready(await hands.nodes(), batch)
+            if len(others) > rules.max_unready:
+                why = f"{len(others)} other nodes are not ready: {', '.join(others[:5])}"
+                hint = "mend them first, or allow it with --max-unready"
+                raise RolloutStopped(batch, why, done, hint=hint)
+            await _change(batch, hands, rules, done, say)
+        except RolloutStopped:
+            raise
+        except IacorchError as error:
+            raise RolloutStopped(batch, error.message, done, hint=error.hint or _AGAIN) from error
         done += [member.name for member in batch.members]
     return tuple(done)
 
@@ -94,11 +101,7 @@ async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str],
                     hint = "see which budget or pod holds them; --force goes on, --no-drain lets containers run on"
                     why = f"{len(left)} pods did not leave {member.name}: {', '.join(left[:3])}"
                     raise RolloutStopped(batch, why, done, hint=hint)
-        try:
-            await hands.upgrade(batch.members)
-        except IacorchError as error:
-            hint = error.hint or "mend what it says and run it again: machines that are done are passed over"
-            raise RolloutStopped(batch, error.message, done, hint=hint) from error
+        await hands.upgrade(batch.members)
     finally:
         still = []
         for name in cordoned:
@@ -149,6 +152,8 @@ class Cluster:
                 *(self._wishes.carried_out(member) for member in claimed), return_exceptions=True
             )
             if failed := [end for end in ends if isinstance(end, BaseException)]:
+                for end in failed[1:]:
+                    self._say(f"also: {end}")
                 raise failed[0]
         for stack in dict.fromkeys(member.stack for member in members if not member.claim):
             urns = tuple(member.urn for member in members if member.stack == stack)

@@ -31,7 +31,7 @@ class Wishes:
         self._client, self._clock, self._wanted, self._say = client, clock, wanted, say
 
     async def carried_out(self, member: Member) -> None:
-        """Raises WishFailed."""
+        """Raises WishFailed, and ApiError where the wish cannot be written."""
         wish = marks.wish(self._wanted, rfc3339(self._clock.now()))
         try:
             await self._write(member.claim, wish)

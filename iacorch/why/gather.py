@@ -19,8 +19,8 @@ from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.why.model import World, statuses
 
-#: namespace, pod, container, whether the one before -> its last lines
-Logs = Callable[[str, str, str, bool], Awaitable[str]]
+#: namespace, pod, container -> its last lines
+Logs = Callable[[str, str, str], Awaitable[str]]
 
 _KINDS: Final[dict[str, Kind]] = {
     "nodes": catalogue.NODE,
@@ -49,12 +49,12 @@ async def gather(client: Client, logs: Logs, clock: Clock) -> World:
 
     read_all = await asyncio.gather(*(read(field, kind) for field, kind in _KINDS.items()))
     found = dict(zip(_KINDS, read_all, strict=True))
-    return World(clock.now(), **found, logs=await _last_words(found["pods"], logs), unseen=tuple(unseen))
+    return World(clock.now(), **found, logs=await _last_words(found["pods"], logs), unseen=tuple(sorted(unseen)))
 
 
 async def _last_words(pods: tuple[Object, ...], logs: Logs) -> dict[str, str]:
     """Of containers that crashed. An agent that does not answer has none to tell."""
-    crashed: dict[str, tuple[str, str, str, bool]] = {}
+    crashed: dict[str, tuple[str, str, str]] = {}
     owners: set[tuple[str, str]] = set()
     for pod in pods:
         for container, told, _ in statuses(pod):
@@ -65,9 +65,9 @@ async def _last_words(pods: tuple[Object, ...], logs: Logs) -> dict[str, str]:
             if (waits or ended) and owner not in owners and len(crashed) < limits.WHY_LOGS:
                 owners.add(owner)
                 space, pod_name = objects.namespace(pod), objects.name(pod)
-                crashed[f"{objects.key(pod)}/{name}"] = (space, pod_name, name, False)
+                crashed[f"{objects.key(pod)}/{name}"] = (space, pod_name, name)
 
-    async def one(asked: tuple[str, str, str, bool]) -> str:
+    async def one(asked: tuple[str, str, str]) -> str:
         try:
             async with asyncio.timeout(limits.WHY_LOG_SECONDS):
                 return await logs(*asked)

@@ -128,8 +128,8 @@ async def _look(target: Target, kubeconfig: Path | None) -> World:
     endpoint = await endpoint_of(target, kubeconfig)
     async with HttpClient(endpoint) as client:
 
-        async def logs(namespace: str, pod: str, container: str, previous: bool) -> str:
-            query = {"container": container, "tailLines": str(limits.WHY_LOG_LINES), "previous": str(previous).lower()}
+        async def logs(namespace: str, pod: str, container: str) -> str:
+            query = {"container": container, "tailLines": str(limits.WHY_LOG_LINES)}
             return await client.text(path_of(catalogue.POD, namespace, pod, "log"), query)
 
         try:

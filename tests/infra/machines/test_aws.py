@@ -11,7 +11,7 @@ from iacorch.infra.machines.aws.failures import About, meaning
 from iacorch.infra.machines.aws.images import Image, choose
 from iacorch.infra.machines.aws.prices import micros, offerings, price_list
 from iacorch.infra.machines.aws.settings import AwsSettings, options_of, settings_of
-from iacorch.infra.machines.aws.shapes import client_token, run_request
+from iacorch.infra.machines.aws.shapes import client_token, labels_of, run_request
 from iacorch.infra.machines.contract import CapacityType, DataDisk, MachineSpec, OwnerTags
 from iacorch.kit.ids import SystemIds
 from tests.infra.machines.worlds import QuickClock
@@ -30,6 +30,7 @@ def test_a_request_tags_machine_and_disks_and_asks_for_the_metadata_token() -> N
         "Name": "web-1",
         "iacorch.dev/claim": "uid-1",
         "iacorch.dev/cluster": "prod",
+        "iacorch.dev/labels": "team",
         "iacorch.dev/token": "uid-1",
         "team": "blue",
     }
@@ -154,3 +155,9 @@ def test_settings_that_cannot_be_are_named(raw: dict[str, object], field: str) -
     with pytest.raises(errors.InvalidSpec) as caught:
         settings_of(raw)
     assert caught.value.field == field
+
+
+def test_tags_of_other_people_are_no_labels() -> None:
+    theirs = {"CostCentre": "42", "aws:autoscaling": "x", "team": "blue", "Name": "web-1"}
+    assert labels_of({**theirs, "iacorch.dev/labels": "team"}) == {"team": "blue"}
+    assert labels_of(theirs) == {"CostCentre": "42", "team": "blue"}  # from before labels were named

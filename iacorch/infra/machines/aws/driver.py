@@ -7,7 +7,7 @@ with its disks, so there is no half-made instance to find; around it stand quest
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +16,16 @@ from iacorch.infra.machines.aws.api import Ec2, opened
 from iacorch.infra.machines.aws.failures import About
 from iacorch.infra.machines.aws.images import ALIASES, DEFAULT_USER, Image
 from iacorch.infra.machines.aws.settings import AwsOptions, AwsSettings, options_of
-from iacorch.infra.machines.aws.shapes import DEAD, ENDING, client_token, machine, run_request, tags_of
+from iacorch.infra.machines.aws.shapes import (
+    DEAD,
+    ENDING,
+    as_mapping,
+    client_token,
+    labels_of,
+    machine,
+    run_request,
+    tags_of,
+)
 from iacorch.infra.machines.contract import (
     TAG_CLUSTER,
     TAG_TOKEN,
@@ -107,7 +116,9 @@ class AwsDriver:
         await self._refuse_duplicate(spec)
         key_name = await surroundings.key_pair(self._ec2, spec.owner.cluster, spec.ssh_public_key)
         groups = options.security_groups or (
-            await surroundings.security_group(self._ec2, spec.owner.cluster, self._settings, subnet=options.subnet),
+            await surroundings.security_group(
+                self._ec2, spec.owner.cluster, self._settings, self._clock, subnet=options.subnet
+            ),
         )
         for generation in range(limits.CREATE_GENERATIONS):
             request = run_request(filled, options, image, generation=generation, key_name=key_name, groups=groups)
@@ -128,13 +139,16 @@ class AwsDriver:
 
     async def update(self, id: MachineId, spec: MachineSpec) -> Machine:
         instance = await self._instance(id)
+        owner = self._machine(instance).owner
+        if owner is None or owner.cluster != spec.owner.cluster:
+            raise NotOurs(id, operation="change")
         if instance["InstanceType"] != spec.instance_type:
             raise CannotDo(self.name, "change instance_type in place", hint="replace the machine")
         wanted = tags_of(spec)
-        surplus = {tag["Key"] for tag in instance.get("Tags") or ()} - {tag["Key"] for tag in wanted}
+        surplus = labels_of(as_mapping(instance.get("Tags"))).keys() - spec.labels.keys()
         about = About(id=id)
         await self._ec2.call("create_tags", about=about, Resources=[id], Tags=wanted)
-        if doomed := [{"Key": key} for key in sorted(surplus) if not key.startswith("aws:")]:
+        if doomed := [{"Key": key} for key in sorted(surplus)]:
             await self._ec2.call("delete_tags", about=about, Resources=[id], Tags=doomed)
         return await self.read(id)
 
@@ -291,14 +305,16 @@ class AwsDriver:
         if not listed:
             return notices
         ids = [instance["InstanceId"] for instance in listed]
-        for status in await self._ec2.pages("describe_instance_status", "InstanceStatuses", InstanceIds=ids):
-            for event in status.get("Events") or ():
-                if not event.get("Description", "").startswith("[Completed]"):
-                    at = event.get("NotBefore") or datetime.max.replace(tzinfo=UTC)
-                    notices[status["InstanceId"]] = Interruption(at, event.get("Code", "maintenance"))
-        if requests := [i["SpotInstanceRequestId"] for i in listed if i.get("SpotInstanceRequestId")]:
+        for some in _batches(ids, limits.EC2_STATUS_IDS):
+            for status in await self._ec2.pages("describe_instance_status", "InstanceStatuses", InstanceIds=some):
+                for event in status.get("Events") or ():
+                    if not event.get("Description", "").startswith("[Completed]"):
+                        at = event.get("NotBefore") or datetime.max.replace(tzinfo=UTC)
+                        notices[status["InstanceId"]] = Interruption(at, event.get("Code", "maintenance"))
+        requests = [i["SpotInstanceRequestId"] for i in listed if i.get("SpotInstanceRequestId")]
+        for some in _batches(requests, limits.EC2_STATUS_IDS):
             found = await self._ec2.pages(
-                "describe_spot_instance_requests", "SpotInstanceRequests", SpotInstanceRequestIds=requests
+                "describe_spot_instance_requests", "SpotInstanceRequests", SpotInstanceRequestIds=some
             )
             for request in found:
                 status = request.get("Status") or {}
@@ -321,3 +337,7 @@ def _with_machine(instance: Mapping[str, Any], volumes: Iterable[str]) -> list[d
         for disk in instance.get("BlockDeviceMappings") or ()
         if "Ebs" in disk and disk["Ebs"]["VolumeId"] in doomed
     ]
+
+
+def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))

@@ -25,9 +25,12 @@ from iacorch.infra.machines.contract import (
 
 GIB: Final = 1024**3
 NAME: Final = "Name"
+TAG_VALUE_CHARACTERS: Final = 256
 ROOT_DISK_BYTES: Final = 20 * GIB
 """Where nothing is said: images come with 8 GiB, which is little for container images."""
-_OURS: Final = frozenset({*OwnerTags("c", "t", "c").as_tags(), NAME})
+LABELS: Final = "iacorch.dev/labels"
+"""Names the tags that are labels, so that those of other people and their tools are left alone."""
+_OURS: Final = frozenset({*OwnerTags("c", "t", "c").as_tags(), NAME, LABELS})
 _STATES: Final = {
     "pending": MachineState.PENDING,
     "running": MachineState.RUNNING,
@@ -47,7 +50,18 @@ def client_token(owner: OwnerTags, generation: int) -> str:
 
 def tags_of(spec: MachineSpec) -> list[dict[str, str]]:
     """All tags of what is made for a machine, as EC2 wants them."""
-    return as_list({**spec.labels, **spec.owner.as_tags(), NAME: spec.name})
+    return as_list({**spec.labels, **spec.owner.as_tags(), NAME: spec.name, LABELS: _joined(spec.labels)})
+
+
+def labels_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """What was asked for as labels. A machine from before they were named has all tags that are not ours."""
+    named = tags[LABELS].split() if LABELS in tags else [name for name in tags if not name.startswith("aws:")]
+    return {name: tags[name] for name in named if name in tags and name not in _OURS}
+
+
+def _joined(labels: Iterable[str]) -> str:
+    """A tag's value: at most 256 characters, of which a space is one that no label's name has."""
+    return " ".join(sorted(labels))[:TAG_VALUE_CHARACTERS]
 
 
 def as_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
@@ -158,7 +172,7 @@ def machine(instance: Mapping[str, Any], *, user: str, interruption: Interruptio
         address=instance.get("PublicIpAddress") or private,
         ssh_user=user,
         private_address=private,
-        labels={name: value for name, value in tags.items() if name not in _OURS},
+        labels=labels_of(tags),
         created_at=instance.get("LaunchTime"),
         data_disks=tuple(d["Ebs"]["VolumeId"] for d in disks if d.get("DeviceName") != root and "Ebs" in d),
         problem=(instance.get("StateReason") or {}).get("Message", "") if state not in ("pending", "running") else "",

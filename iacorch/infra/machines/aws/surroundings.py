@@ -15,7 +15,9 @@ from iacorch.infra.machines.aws.api import Ec2
 from iacorch.infra.machines.aws.settings import AwsSettings
 from iacorch.infra.machines.aws.shapes import as_list
 from iacorch.infra.machines.contract import TAG_CLUSTER
-from iacorch.infra.machines.errors import CloudRefused, InvalidSpec
+from iacorch.infra.machines.errors import CloudRefused, CloudUnavailable, InvalidSpec
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock
 
 _TAKEN: Final = frozenset({"InvalidKeyPair.Duplicate", "InvalidGroup.Duplicate", "InvalidPermission.Duplicate"})
 _IN_USE: Final = frozenset({"DependencyViolation", "InvalidGroup.InUse", "CannotDelete"})
@@ -36,7 +38,7 @@ async def key_pair(ec2: Ec2, cluster: str, public_key: str) -> str:
     return name
 
 
-async def security_group(ec2: Ec2, cluster: str, settings: AwsSettings, *, subnet: str) -> str:
+async def security_group(ec2: Ec2, cluster: str, settings: AwsSettings, clock: Clock, *, subnet: str) -> str:
     """The ID of the cluster's group in the network of `subnet` (empty: the default network).
 
     Everything among its machines, SSH from `ssh_from`, and `open_ports`. A rule that is missing is added; what somebody
@@ -53,9 +55,7 @@ async def security_group(ec2: Ec2, cluster: str, settings: AwsSettings, *, subne
                 "create_security_group", GroupName=name, Description=description, VpcId=network, TagSpecifications=tags
             )
         )
-        found = await _group(ec2, name, network)
-        if found is None:
-            raise CloudRefused("create_security_group", code="NotListed", message=f"{name} was made and is not listed")
+        found = await _listed(ec2, name, network, clock)
     await _open(ec2, found, settings)
     return str(found["GroupId"])
 
@@ -93,12 +93,24 @@ async def _group(ec2: Ec2, name: str, network: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
+async def _listed(ec2: Ec2, name: str, network: str, clock: Clock) -> dict[str, Any]:
+    """A group that was made just now, by us or another operator: EC2 may list it a little later."""
+    deadline = clock.monotonic() + limits.CLOUD_VISIBLE_SECONDS
+    while (found := await _group(ec2, name, network)) is None:
+        if clock.monotonic() >= deadline:
+            raise CloudUnavailable("create_security_group", f"{name} was made and is not listed")
+        await clock.sleep(limits.CLOUD_POLL_SECONDS)
+    return found
+
+
 async def _open(ec2: Ec2, group: dict[str, Any], settings: AwsSettings) -> None:
     id, rules = group["GroupId"], group.get("IpPermissions") or []
     wanted: list[dict[str, Any]] = []
-    if not any(pair.get("GroupId") == id for rule in rules for pair in rule.get("UserIdGroupPairs") or ()):
+    among = [rule for rule in rules if rule.get("IpProtocol") == "-1"]
+    if not any(pair.get("GroupId") == id for rule in among for pair in rule.get("UserIdGroupPairs") or ()):
         wanted.append({"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": id}]})
-    opened = {(rule.get("FromPort"), ip.get("CidrIp")) for rule in rules for ip in rule.get("IpRanges") or ()}
+    tcp = [rule for rule in rules if rule.get("IpProtocol") == "tcp" and rule.get("FromPort") == rule.get("ToPort")]
+    opened = {(rule.get("FromPort"), ip.get("CidrIp")) for rule in tcp for ip in rule.get("IpRanges") or ()}
     for port, cidr in ((22, settings.ssh_from), *((port, "0.0.0.0/0") for port in settings.open_ports)):
         if (port, cidr) not in opened:
             wanted.append({"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": cidr}]})
