@@ -151,7 +151,7 @@ async def test_a_key_and_user_data_reach_openstack_and_a_wrong_password_is_told(
         raw = {"provider": "openstack", "positional": ["user", "secret"], "arguments": account, "image": "debian-12"}
         driver = LibcloudDriver(settings_of(raw), QuickClock(), SystemIds())
         await driver.create(MachineSpec("web-1", "flv-2", OwnerTags("prod", "t0ken"), ssh_public_key="ssh-ed25519 A x"))
-        assert "ssh-ed25519 A me" in base64.b64decode(cloud.asked[0]["user_data"]).decode()
+        assert "ssh-ed25519 A x" in base64.b64decode(cloud.asked[0]["user_data"]).decode()
         wrong = LibcloudDriver(settings_of({**raw, "positional": ["user", "guess"]}), QuickClock(), SystemIds())
         with pytest.raises(errors.MissingCredentials, match="does not take them"):
             await wrong.offerings()
