@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import boto3
 import yaml
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 
 from iacorch.infra.machines.aws.images import ALIASES
@@ -124,15 +123,20 @@ def tell_address(id: str, address: str) -> dict[str, str]:
     return {f">{before}<": f">{address}<"}
 
 
+def _backends() -> list[Any]:
+    """What moto keeps for each account and region; IDs of machines and digests of keys are of one account only."""
+    return [backend for regions in ec2_backends.values() for backend in regions.values()]
+
+
 def _instance(id: str) -> Any:
-    found = [backend.get_instance_by_id(id) for backend in ec2_backends[DEFAULT_ACCOUNT_ID].values()]
+    found = [backend.get_instance_by_id(id) for backend in _backends()]
     (instance,) = (instance for instance in found if instance is not None)
     return instance
 
 
 def _pair(name: str) -> list[str]:
     """The public key of a key pair; names are digests of keys, so any region's will do."""
-    for backend in ec2_backends[DEFAULT_ACCOUNT_ID].values():
+    for backend in _backends():
         if name in backend.key_pairs:
             return [str(backend.key_pairs[name].public_key)]
     return []
@@ -147,7 +151,7 @@ def debian(server: Ec2Server, region: str) -> str:
     found = client.register_image(Name=name, Architecture="x86_64", RootDeviceName="/dev/xvda")
     client.close()
     id = str(found["ImageId"])
-    image = ec2_backends[DEFAULT_ACCOUNT_ID][region].amis[id]
+    image = ec2_backends[server.account][region].amis[id]
     image.owner_id, image.architecture = alias.owner, "x86_64"  # moto gives it to who asks, and forgets the latter
     return id
 

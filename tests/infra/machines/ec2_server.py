@@ -8,6 +8,7 @@ or after the work was done. Faults are scripted per action; everything else is m
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import threading
@@ -25,6 +26,7 @@ _ERROR = (
     '<?xml version="1.0"?><Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>'
     "<RequestID>1</RequestID></Response>"
 )
+_accounts = itertools.count(1)
 BREAK_BEFORE, BREAK_AFTER = "break-before", "break-after"
 
 
@@ -43,6 +45,8 @@ class Ec2Server:
     """A running server. `script` holds, by action, the next calls' fates: an error code, or a break."""
 
     url: str = ""
+    account: str = ""
+    """moto keeps what there is by account and for the whole process; each server answers for one of its own."""
     script: dict[str, deque[str]] = field(default_factory=dict)
     machines: int | None = None
     """Quota of machines that live at once."""
@@ -104,7 +108,8 @@ class Ec2Server:
 
         if "/ec2/" not in environ.get("HTTP_AUTHORIZATION", ""):
             environ = {**environ, "HTTP_HOST": "ec2.us-east-1.amazonaws.com"}  # an old signature names no service
-        content = b"".join(self._inner({**environ, "wsgi.input": io.BytesIO(body)}, keep))
+        environ = {**environ, "HTTP_X_MOTO_ACCOUNT_ID": self.account, "wsgi.input": io.BytesIO(body)}
+        content = b"".join(self._inner(environ, keep))
         answer.append(content.replace(b'/doc/2016-11-15">', b'/doc/2016-11-15/">'))  # as EC2 writes its namespace
         if answer[0][0].startswith("200"):
             ids: list[str] = []
@@ -159,7 +164,7 @@ class _Quiet(WSGIRequestHandler):  # type: ignore[misc]  # it comes without type
 def ec2_server() -> Iterator[Ec2Server]:
     """A server at a free port with an account of its own for as long as the block lasts."""
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds of images, seconds for each question about one
-    server = Ec2Server(_inner=create_backend_app("ec2"))
+    server = Ec2Server(account=f"{next(_accounts):012}", _inner=create_backend_app("ec2"))
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         return server(environ, start)
