@@ -33,8 +33,9 @@ from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from tests.infra.machines import containers
 from tests.infra.machines.ec2_server import BREAK_AFTER, Ec2Server, ec2_server
-from tests.infra.machines.openstack_server import BREAK_AFTER as BROKEN
+from tests.infra.machines.http_cloud import BREAK_AFTER as BROKEN
 from tests.infra.machines.openstack_server import openstack_server
+from tests.infra.machines.vultr_server import FRANKFURT, PARIS, TOKEN, vultr_server
 from tests.infra.machines.worlds import IDS, QuickClock, World
 
 REGION = "eu-central-1"
@@ -181,7 +182,7 @@ class Dummy(DummyNodeDriver):  # type: ignore[misc]  # it comes without types
 
 def libcloud_dummy_world() -> World:
     clock, inner = QuickClock(), Dummy(0)
-    settings = LibcloudSettings(provider="dummy", image="Ubuntu 9.10", prices={})
+    settings = LibcloudSettings(provider="dummy", image="Ubuntu 9.10", account_keys=True)
     api = Libcloud(inner, "dummy", Retries(clock, SystemIds()))
 
     async def foreign() -> str:
@@ -246,6 +247,33 @@ def openstack_world() -> World:
     )
 
 
+def vultr_world() -> World:
+    clock, stack = QuickClock(), AsyncExitStack()
+    cloud = stack.enter_context(vultr_server())
+    host, port = cloud.url.removeprefix("http://").split(":")
+    place = {"secure": False, "host": host, "port": int(port)}
+    settings = LibcloudSettings(provider="vultr", positional=(TOKEN,), arguments=place, image="2136")
+
+    def fill_quota() -> None:
+        cloud.quota = len(cloud.instances)
+
+    async def foreign() -> str:
+        return cloud.make({"label": "theirs", "region": FRANKFURT, "plan": "vc2-1c-2gb", "os_id": 2136})
+
+    return World(
+        open=lambda: LibcloudDriver(settings, clock, SystemIds()),
+        clock=clock,
+        spec=MachineSpec("x", "vc2-1c-2gb", OwnerTags(f"c-{IDS.suffix()}", ""), zone=FRANKFURT, ssh_public_key=KEY),
+        bad={"instance_type": "vc2-9c", "image": "Debian 11", "zone": f"{PARIS}-1"},
+        fill_quota=fill_quota,
+        run_dry=lambda spec: cloud.fates.append(400),
+        lose_answer=lambda: cloud.fates.append(BROKEN),
+        throttle=lambda times: cloud.fates.extend([503] * times),
+        make_foreign=foreign,
+        resources=stack,
+    )
+
+
 def qemu_world(*, libvirt: str = "") -> World:
     if shutil.which("qemu-system-x86_64") is None or shutil.which("qemu-img") is None:
         pytest.skip("needs qemu-system-x86 and qemu-utils")
@@ -276,6 +304,7 @@ WORLDS: dict[str, Callable[[pytest.FixtureRequest], World]] = {
     "libcloud-dummy": lambda request: libcloud_dummy_world(),
     "libcloud-ec2": lambda request: libcloud_ec2_world(request.getfixturevalue("ec2")),
     "libcloud-openstack": lambda request: openstack_world(),
+    "libcloud-vultr": lambda request: vultr_world(),
     "qemu": lambda request: qemu_world(),
     "qemu-libvirt": lambda request: qemu_world(libvirt="qemu:///system"),
     "docker": lambda request: docker_world(),

@@ -7,16 +7,13 @@ listed as DELETED for a while, and where no host has room it is made all the sam
 from __future__ import annotations
 
 import itertools
-import json
-import re
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
-from urllib.parse import urlsplit
+
+from tests.infra.machines.http_cloud import Refused, serving
 
 IMAGE: Final = {
     "id": "img-debian-12",
@@ -29,21 +26,13 @@ IMAGE: Final = {
     "updated_at": "2026-01-01T00:00:00Z",
 }
 FLAVOR: Final = {"id": "flv-2", "name": "m1.small", "ram": 2048, "vcpus": 1, "disk": 20, "swap": ""}
-BREAK_AFTER: Final = 0
-"""A fate of a request: it is carried out, and the connection ends without an answer."""
 NO_HOST: Final = "No valid host was found. There are not enough hosts available."
 _STATES: Final = {"os-stop": "SHUTOFF", "os-start": "ACTIVE", "reboot": "ACTIVE"}
 
 
-class Refused(Exception):
-    def __init__(self, code: int, name: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.body = code, {name: {"code": code, "message": message}}
-
-
 @dataclass
 class OpenStack:
-    """One project. `fates` are of the next creates: an HTTP code, or BREAK_AFTER."""
+    """Implements `JsonCloud`: one project."""
 
     url: str = ""
     servers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,8 +46,24 @@ class OpenStack:
     def alive(self) -> list[dict[str, Any]]:
         return [server for server in self.servers.values() if server["status"] != "DELETED"]
 
-    def answer(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """What an authorised request gets. Raises Refused."""
+    def creates(self, method: str, path: str) -> bool:
+        return (method, path) == ("POST", "/nova/servers")
+
+    def refusal(self, code: int) -> Refused:
+        return _refused(code, "overLimit", "This request was rate-limited.")
+
+    def answer(
+        self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        if path.endswith("/v3/auth/tokens"):
+            user = body["auth"]["identity"]["password"]["user"]
+            if user["password"] != "secret":
+                raise _refused(401, "error", "The request needs authentication.")
+            token = {"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": self.catalog(), "user": user}
+            return 201, {"token": {**token, "roles": []}}, {"X-Subject-Token": "t0ken"}
+        return (*self._answer(method, path, body), {})
+
+    def _answer(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         match method, path.strip("/").split("/"):
             case "GET", ["nova", "flavors", "detail"]:
                 return 200, {"flavors": [FLAVOR]}
@@ -77,12 +82,12 @@ class OpenStack:
             case "DELETE", ["nova", "servers", id]:
                 self._found(id)["status"] = "DELETED"
                 return 204, {}
-        raise Refused(404, "itemNotFound", f"no {method} {path}")
+        raise _refused(404, "itemNotFound", f"no {method} {path}")
 
     def make(self, asked: Mapping[str, Any]) -> str:
         if self.quota is not None and len(self.alive()) >= self.quota:
             said = f"Quota exceeded for instances: Requested 1, but already used {self.quota} of {self.quota} instances"
-            raise Refused(403, "forbidden", said)
+            raise _refused(403, "forbidden", said)
         id = f"srv-{next(self._numbers)}"
         at = "2026-01-01T00:00:00Z"
         self.servers[id] = {
@@ -117,7 +122,7 @@ class OpenStack:
 
     def _found(self, id: str) -> dict[str, Any]:
         if (server := self.servers.get(id)) is None or server["status"] == "DELETED":
-            raise Refused(404, "itemNotFound", f"Instance {id} could not be found.")
+            raise _refused(404, "itemNotFound", f"Instance {id} could not be found.")
         return server
 
     def catalog(self) -> list[dict[str, Any]]:
@@ -129,62 +134,12 @@ class OpenStack:
         return [service(type, name) for type, name in kinds.items()]
 
 
-def _handler(cloud: OpenStack, lock: threading.Lock) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-            path = urlsplit(self.path).path
-            if re.fullmatch(r".*/v3/auth/tokens", path):
-                user = body["auth"]["identity"]["password"]["user"]
-                if user["password"] != "secret":
-                    return self._say(401, {"error": {"code": 401, "message": "The request needs authentication."}})
-                token = {"expires_at": "2099-01-01T00:00:00.000000Z", "catalog": cloud.catalog(), "user": user}
-                return self._say(201, {"token": {**token, "roles": []}}, {"X-Subject-Token": "t0ken"})
-            creates = self.command == "POST" and path == "/nova/servers"
-            with lock:
-                fate = cloud.fates.popleft() if creates and cloud.fates else None
-                if fate:
-                    return self._say(fate, {"overLimit": {"code": fate, "message": "This request was rate-limited."}})
-                try:
-                    code, answer = cloud.answer(self.command, path, body)
-                except Refused as refused:
-                    code, answer = refused.code, refused.body
-            if fate == BREAK_AFTER:
-                self.close_connection = True
-                return None
-            return self._say(code, answer)
-
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's names
-
-        def _say(self, code: int, answer: Mapping[str, Any], headers: Mapping[str, str] = {}) -> None:
-            said = b"" if code == 204 else json.dumps(answer).encode()
-            self.send_response(code)
-            for name, value in {
-                "Content-Type": "application/json",
-                "Content-Length": str(len(said)),
-                **headers,
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(said)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    return Handler
+def _refused(code: int, name: str, message: str) -> Refused:
+    return Refused(code, {name: {"code": code, "message": message}})
 
 
 @contextmanager
 def openstack_server() -> Iterator[OpenStack]:
     cloud = OpenStack()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(cloud, threading.Lock())) as server:
-        cloud.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield cloud
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(cloud):
+        yield cloud

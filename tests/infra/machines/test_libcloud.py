@@ -6,24 +6,27 @@ import base64
 import re
 from collections.abc import Iterator
 from email import message_from_string
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import requests_mock
 import yaml
 from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError
+from libcloud.compute.base import Node, NodeAuthSSHKey, NodeDriver, NodeImage, NodeSize
+from libcloud.compute.types import NodeState
 
 from iacorch.errors import MachineError
 from iacorch.infra.machines import errors
 from iacorch.infra.machines.contract import MachineSpec, MachineState, OwnerTags
 from iacorch.infra.machines.libcloud import marks, user_data
-from iacorch.infra.machines.libcloud.api import meaning
+from iacorch.infra.machines.libcloud.api import Libcloud, meaning
 from iacorch.infra.machines.libcloud.driver import LibcloudDriver
 from iacorch.infra.machines.libcloud.settings import settings_of
-from iacorch.infra.machines.retries import wait_running
+from iacorch.infra.machines.retries import Retries, wait_running
 from iacorch.kit.ids import SystemIds
 from tests.infra.machines.openstack_server import openstack_server
+from tests.infra.machines.vultr_server import TOKEN, vultr_server
 from tests.infra.machines.worlds import QuickClock
 
 _API = "https://api.digitalocean.com/v2"
@@ -67,6 +70,85 @@ def test_what_no_host_name_can_carry_is_refused() -> None:
 )
 def test_what_libcloud_raises_is_typed(raised: Exception, leaf: type[MachineError]) -> None:
     assert type(meaning("openstack", "list_nodes", raised, about="x")) is leaf
+
+
+async def test_vultrs_month_is_an_hours_price_and_a_wrong_token_is_told() -> None:
+    """Its driver raises an exception of its own, which is no LibcloudError."""
+    with vultr_server() as cloud:
+        host, port = cloud.url.removeprefix("http://").split(":")
+        raw: dict[str, Any] = {"provider": "vultr", "positional": [TOKEN], "image": "2136"}
+        raw |= {"arguments": {"secure": False, "host": host, "port": int(port)}}
+        (sold,) = await LibcloudDriver(settings_of(raw), QuickClock(), SystemIds()).offerings()
+        assert (sold.key, sold.price_micros_per_hour) == (("vc2-1c-2gb", "fra", "on-demand"), 13_698)
+        wrong = LibcloudDriver(settings_of({**raw, "positional": ["guess"]}), QuickClock(), SystemIds())
+        with pytest.raises(errors.MissingCredentials, match="Invalid API token"):
+            await wrong.offerings()
+
+
+class _Plain(NodeDriver):  # type: ignore[misc]  # libcloud's classes have no types
+    """A cloud of which only what `create_node` takes is asked."""
+
+    features: ClassVar[dict[str, list[str]]] = {"create_node": ["ssh_key"]}
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+
+    def list_nodes(self) -> list[Node]:
+        made = self.asked and [Node("n-1", self.asked["name"], NodeState.RUNNING, ["192.0.2.1"], [], self)]
+        return made or []
+
+    def list_sizes(self) -> list[NodeSize]:
+        return [NodeSize("s", "s", 1024, 10, 0, 0.01, self)]
+
+    def list_images(self) -> list[NodeImage]:
+        return [NodeImage("debian", "debian", self)]
+
+
+class _WithKeys(_Plain):
+    def create_node(self, name: str, size: NodeSize, image: NodeImage, auth: NodeAuthSSHKey | None = None) -> Node:
+        self.asked = {"name": name, "auth": auth}
+        return self.list_nodes()[0]
+
+
+class _WithoutKeys(_Plain):
+    """Says that it has keys, and has no argument for them, as some do."""
+
+    def create_node(self, name: str, size: NodeSize, image: NodeImage) -> Node:
+        if name.startswith("full"):
+            raise Exception("Server add failed: out of stock")  # as a third of libcloud's drivers do
+        self.asked = {"name": name}
+        return self.list_nodes()[0]
+
+
+def _driver_on(inner: _Plain, **settings: Any) -> LibcloudDriver:
+    clock = QuickClock()
+    told = settings_of({"provider": "upcloud", "image": "debian", **settings})
+    return LibcloudDriver(told, clock, SystemIds(), cloud=Libcloud(inner, "upcloud", Retries(clock, SystemIds())))
+
+
+async def test_a_key_goes_by_itself_where_no_user_data_is_taken_and_never_gets_lost() -> None:
+    spec = MachineSpec("web-1", "s", OwnerTags("prod", "t0ken"), ssh_public_key="ssh-ed25519 A x")
+    with_keys = _WithKeys()
+    await _driver_on(with_keys).create(spec)
+    assert with_keys.asked["auth"].pubkey == "ssh-ed25519 A x"
+    with pytest.raises(errors.CannotDo, match="SSH key") as refused:
+        await _driver_on(_WithoutKeys()).create(spec)
+    assert "account_keys: true" in refused.value.hint
+    made = await _driver_on(_WithoutKeys(), account_keys=True).create(spec)
+    assert made.owner == spec.owner
+
+
+async def test_what_a_driver_raises_without_a_type_is_typed_and_a_mistake_of_ours_is_not() -> None:
+    driver = _driver_on(_WithoutKeys(), account_keys=True)
+    with pytest.raises(errors.InsufficientCapacity):
+        await driver.create(MachineSpec("full", "s", OwnerTags("prod", "t0ken")))
+    with pytest.raises(TypeError):
+        await Libcloud(_WithoutKeys(), "upcloud", Retries(QuickClock(), SystemIds())).once("create_node")
+
+
+def test_names_that_cannot_tell_whose_a_machine_is_are_refused_before_one_is_made() -> None:
+    with pytest.raises(errors.InvalidSpec, match="takes no '--' in names"):
+        LibcloudDriver(settings_of({"provider": "linode", "positional": ["t"]}), QuickClock(), SystemIds())
 
 
 class DigitalOcean:
@@ -120,11 +202,11 @@ async def test_a_droplet_is_made_once_with_its_key_found_and_deleted(ocean: Digi
     settings = settings_of({"provider": "digital_ocean", "positional": ["token"], "image": "7"})
     driver = LibcloudDriver(settings, QuickClock(), SystemIds())
     sold = await driver.offerings()
-    assert [(o.key, o.price_micros_per_hour) for o in sold] == [(("s-1vcpu-1gb", "Frankfurt 1", "on-demand"), 8_930)]
+    assert [(o.key, o.price_micros_per_hour) for o in sold] == [(("s-1vcpu-1gb", "fra1", "on-demand"), 8_930)]
     spec = MachineSpec("web-1", "s-1vcpu-1gb", OwnerTags("prod", "t0ken"), ssh_public_key="ssh-ed25519 AAAA me")
     first, second = await driver.create(spec), await driver.create(spec)
     assert first.id == second.id
-    assert (first.address, first.owner) == ("192.0.2.9", spec.owner)
+    assert (first.address, first.owner, first.zone) == ("192.0.2.9", spec.owner, "fra1")
     assert len(ocean.droplets) == 1
     assert "ssh-ed25519 AAAA me" in ocean.droplets[0]["asked"]["user_data"]
     assert await driver.list_owned("other") == ()

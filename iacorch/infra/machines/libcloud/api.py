@@ -14,7 +14,7 @@ from typing import Any
 
 import libcloud.compute.providers
 import requests
-from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
+from libcloud.common.exceptions import RateLimitReachedError
 from libcloud.common.types import InvalidCredsError, LibcloudError, ServiceUnavailableError
 from libcloud.compute.base import NodeDriver
 from libcloud.compute.types import Provider
@@ -38,6 +38,15 @@ from iacorch.infra.machines.libcloud.settings import LibcloudSettings
 from iacorch.infra.machines.retries import Retries
 from iacorch.kit import limits
 
+_THROTTLED = ("requestlimitexceeded", "throttl", "rate limit")
+_QUOTA = ("quota", "limitexceeded", "limit exceeded", "reached the maximum")
+_NO_ROOM = (
+    "no valid host",
+    "out of stock",
+    "any more capacity",
+    "size is not available in",
+    "plan is not available in",
+)
 _LOOKED_IN = ("settings.positional", "settings.arguments")
 
 
@@ -60,6 +69,11 @@ class Libcloud:
         """Whether a method has this argument: drivers differ in what a machine may be made with."""
         return argument in inspect.signature(getattr(self._driver, method)).parameters
 
+    def takes_keys(self) -> bool:
+        """Whether machines take the text of a public key as `auth`; some drivers say so and have no such argument."""
+        known: tuple[str, ...] = tuple(getattr(self._driver, "features", {}).get("create_node", ()))
+        return "ssh_key" in known and self.takes("create_node", "auth")
+
     async def once(self, method: str, *arguments: Any, about: str = "", **named: Any) -> Any:
         """One call, not repeated: for what makes things."""
         call: Callable[..., Any] = getattr(self._driver, method)
@@ -69,10 +83,12 @@ class Libcloud:
                     return await asyncio.to_thread(call, *arguments, **named)
             except NotImplementedError as error:
                 raise CannotDo(f"libcloud ({self._provider})", method) from error
-            except (InvalidCredsError, BaseHTTPError, LibcloudError) as error:
-                raise meaning(self._provider, method, error, about=about) from error
             except (requests.RequestException, OSError, TimeoutError) as error:
                 raise CloudUnavailable(method, str(error) or type(error).__name__) from error
+            except Exception as error:  # a third of libcloud's drivers raise Exception itself for what clouds refuse
+                if type(error) is not Exception and not type(error).__module__.startswith("libcloud."):
+                    raise
+                raise meaning(self._provider, method, error, about=about) from error
 
     async def call(self, method: str, *arguments: Any, about: str = "", **named: Any) -> Any:
         """A call that may be repeated."""
@@ -102,13 +118,13 @@ def meaning(provider: str, operation: str, error: Exception, *, about: str) -> M
     code = int(getattr(error, "code", 0) or getattr(error, "http_code", 0) or 0)
     if isinstance(error, RateLimitReachedError):
         return Throttled(operation, retry_after_seconds=error.retry_after)
-    if code == 429 or "requestlimitexceeded" in lowered or "throttl" in lowered:
+    if code == 429 or any(words in lowered for words in _THROTTLED):
         return Throttled(operation)
     if isinstance(error, InvalidCredsError) or code == 401:
         return MissingCredentials(provider, looked_in=_LOOKED_IN, found=f"the cloud does not take them: {said}")
-    if "quota" in lowered or "limitexceeded" in lowered or "limit exceeded" in lowered:
+    if any(words in lowered for words in _QUOTA):
         return QuotaExceeded("machines", said)
-    if ("insufficient" in lowered and "capacity" in lowered) or "no valid host" in lowered or "out of stock" in lowered:
+    if ("insufficient" in lowered and "capacity" in lowered) or any(words in lowered for words in _NO_ROOM):
         return InsufficientCapacity(zone="", instance_type=about)
     if code == 403:
         return NotPermitted(operation, said)

@@ -11,15 +11,13 @@ import base64
 import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any, Final
 
+from libcloud.compute.base import NodeAuthSSHKey
 from libcloud.compute.types import NodeState
 
 from iacorch.infra.machines.contract import (
-    MICROS_PER_UNIT,
     Capabilities,
-    Capacity,
     CapacityType,
     Machine,
     MachineId,
@@ -42,16 +40,15 @@ from iacorch.infra.machines.errors import (
     UnknownSize,
     UnknownZone,
 )
-from iacorch.infra.machines.libcloud import marks, user_data
+from iacorch.infra.machines.libcloud import clouds, marks, user_data
 from iacorch.infra.machines.libcloud.api import Libcloud, opened
+from iacorch.infra.machines.libcloud.clouds import Places
 from iacorch.infra.machines.libcloud.settings import LibcloudSettings
 from iacorch.infra.machines.retries import Backoff, Retries
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 
-MIB: Final = 1024**2
-GIB: Final = 1024**3
 _METHODS: Final = {Power.ON: "start_node", Power.OFF: "stop_node", Power.REBOOT: "reboot_node"}
 _STATES: Final = {
     NodeState.RUNNING: MachineState.RUNNING,
@@ -64,7 +61,7 @@ _STATES: Final = {
 }
 _USER_DATA: Final = ("ex_userdata", "ex_user_data")
 _SIZES: Final = ("instance_type", "size_slug", "flavorId")
-_PLACES: Final = ("availability", "location")
+_PLACES: Final = ("availability", "location", "region")
 _IMAGES: Final = ("image_id", "imageId")
 """Where libcloud's drivers put what a machine was made of: EC2's, DigitalOcean's, OpenStack's words."""
 _TOKENS: Final = ("ex_clienttoken", "ex_client_token")
@@ -79,7 +76,13 @@ class LibcloudDriver:
         """Raises InvalidSpec, MissingCredentials."""
         self._settings = settings
         self._clock = clock
+        self._provider = settings.provider.lower()
+        if not clouds.takes_marks(self._provider):
+            raise InvalidSpec(
+                "provider", f"{settings.provider} takes no '--' in names, and names tell whose a machine is"
+            )
         self._cloud = cloud or opened(settings, Retries(clock, ids))
+        self._places: Places | None = None
         self.capabilities = Capabilities(
             user_data=any(self._cloud.takes("create_node", name) for name in _USER_DATA),
             power=frozenset(power for power, method in _METHODS.items() if self._cloud.does(method)),
@@ -88,19 +91,16 @@ class LibcloudDriver:
         )
 
     async def offerings(self) -> tuple[Offering, ...]:
-        sizes, zones = await self._cloud.call("list_sizes"), [place.name for place in await self._locations()]
-        sold = (
-            Offering(str(size.id), zone, CapacityType.ON_DEMAND, _capacity(size), self._price(size))
-            for size in sizes
-            for zone in zones or [""]
-        )
+        places = await self._where()
+        sizes = await self._cloud.call("list_sizes")
+        sold = (self._offering(size, zone) for size in sizes for zone in places.selling(size))
         return tuple(sorted(sold, key=lambda offering: offering.key))
 
     async def plan(self, spec: MachineSpec) -> MachinePlan:
         existing = await self._existing(spec)
         choice = await self._choose(spec)
         size, image = choice["size"], choice["image"]
-        sold = Offering(str(size.id), spec.zone, CapacityType.ON_DEMAND, _capacity(size), self._price(size))
+        sold = self._offering(size, spec.zone)
         words = f"{size.name} at {self._settings.provider} from {image.name}"
         unknown = ("id", "address", "privateAddress", *(() if spec.zone else ("zone",)))
         return MachinePlan(spec, sold, words, unknown, self._machine(existing).id if existing else None)
@@ -223,23 +223,35 @@ class LibcloudDriver:
         sizes = {str(size.id): size for size in await self._cloud.call("list_sizes")}
         if spec.instance_type not in sizes:
             raise UnknownSize(spec.instance_type, known=sizes, field="instance_type")
-        places = await self._locations()
-        if spec.zone and spec.zone not in (known := {place.name for place in places}):
-            raise UnknownZone(spec.zone, known=known, field="zone")
-        if self._cloud.takes("create_node", "location") and places:
-            request["location"] = next((p for p in places if p.name == spec.zone), places[0])
-        request |= {"size": sizes[spec.instance_type], "image": await self._image(spec.image or self._settings.image)}
-        return request | self._user_data(spec)
+        places = await self._where()
+        if spec.zone and spec.zone not in places.zones:
+            raise UnknownZone(spec.zone, known=set(places.zones), field="zone")
+        size = sizes[spec.instance_type]
+        if self._cloud.takes("create_node", "location") and places.listed:
+            sold_at = places.selling(size)
+            request["location"] = places.find(spec.zone or (sold_at or places.zones)[0])
+        request |= {"size": size, "image": await self._image(spec.image or self._settings.image)}
+        return request | self._access(spec)
 
-    def _user_data(self, spec: MachineSpec) -> dict[str, Any]:
-        """The key travels in it too: every cloud has that, and not every one has keys by name."""
-        text = user_data.with_key(spec.user_data, spec.ssh_public_key)
+    def _access(self, spec: MachineSpec) -> dict[str, Any]:
+        """How to get in. The key travels in user data where a cloud has that: keys of their own are rarer."""
+        me = f"libcloud ({self._settings.provider})"
         argument = next((name for name in _USER_DATA if self._cloud.takes("create_node", name)), "")
-        if not argument:
-            if spec.user_data:
-                raise CannotDo(f"libcloud ({self._settings.provider})", "take user data")
+        key = "" if self._settings.account_keys else spec.ssh_public_key
+        if argument:
+            text = user_data.with_key(spec.user_data, key)
+            return {argument: text} if text else {}
+        if spec.user_data:
+            raise CannotDo(me, "take user data")
+        if not key:
             return {}
-        return {argument: text} if text else {}
+        if self._cloud.takes_keys():
+            return {"auth": NodeAuthSSHKey(key)}
+        raise CannotDo(
+            me,
+            "take an SSH key of their own",
+            hint="set `account_keys: true` where each machine gets a key of the account, or options bring one",
+        )
 
     def _token(self, spec: MachineSpec, generation: int) -> dict[str, str]:
         """A client token, where the cloud takes one."""
@@ -257,10 +269,15 @@ class LibcloudDriver:
             raise UnknownImage(name, known={str(image.name) for image in images}, field="image")
         return found[0]
 
-    async def _locations(self) -> list[Any]:
-        return list(await self._cloud.call("list_locations")) if self._cloud.does("list_locations") else []
+    async def _where(self) -> Places:
+        """Asked once: places come and go with years."""
+        if self._places is None:
+            does = self._cloud.does("list_locations")
+            self._places = Places(tuple(await self._cloud.call("list_locations")) if does else ())
+        return self._places
 
     async def _nodes(self) -> list[Any]:
+        await self._where()  # in whose words machines are read
         nodes: Iterable[Any] = await self._cloud.call("list_nodes")
         return [node for node in nodes if node.state != NodeState.TERMINATED]
 
@@ -270,27 +287,25 @@ class LibcloudDriver:
                 return node
         raise MachineNotFound(id)
 
-    def _price(self, size: Any) -> int:
-        """Millionths an hour. What has no price anywhere is dear, so that ignorance never looks cheap."""
-        dollars = self._settings.prices.get(str(size.id)) or size.price
-        micros = int(Decimal(str(dollars or 0)) * MICROS_PER_UNIT)
-        return micros or limits.UNPRICED_MICROS_PER_HOUR
+    def _offering(self, size: Any, zone: str) -> Offering:
+        price = clouds.micros_per_hour(self._provider, size, self._settings.prices)
+        return Offering(str(size.id), zone, CapacityType.ON_DEMAND, clouds.capacity(size), price)
 
     def _machine(self, node: Any, *, zone: str = "", size: str = "") -> Machine:
         name, owner = marks.read(str(node.name))
-        public, private = [str(a) for a in node.public_ips or ()], [str(a) for a in node.private_ips or ()]
+        public, private = _addresses(node.public_ips), _addresses(node.private_ips)
         extra: Mapping[str, Any] = node.extra or {}
-        told = getattr(node.size, "id", None) or _first(extra, _SIZES) or size
-        place = _first(extra, _PLACES) or zone
+        told = _id(node.size) or clouds.first(extra, _SIZES) or size
+        place = clouds.first(extra, _PLACES)
         return Machine(
             id=MachineId(str(node.id)),
             name=name,
             state=_STATES.get(node.state, MachineState.PENDING),
             instance_type=str(told),
-            zone=str(getattr(place, "name", place)),
+            zone=(self._places or Places()).told(place) if place else zone,
             capacity_type=CapacityType.ON_DEMAND,
             owner=owner,
-            image=str(getattr(node.image, "id", "") or _first(extra, _IMAGES) or ""),
+            image=_id(node.image) or str(clouds.first(extra, _IMAGES) or ""),
             address=next(iter([*public, *private]), ""),
             ssh_user=self._settings.ssh_user,
             private_address=next(iter([*private, *public]), ""),
@@ -299,12 +314,11 @@ class LibcloudDriver:
         )
 
 
-def _first(extra: Mapping[str, Any], names: Iterable[str]) -> Any:
-    return next((extra[name] for name in names if extra.get(name)), None)
+def _addresses(listed: Iterable[Any] | None) -> list[str]:
+    """Some clouds say 0.0.0.0 of a machine that has none yet."""
+    return [str(address) for address in listed or () if str(address) not in ("", "0.0.0.0")]
 
 
-def _capacity(size: Any) -> Capacity:
-    """libcloud says MiB and GiB; cores stand where each driver likes."""
-    extra: Mapping[str, Any] = size.extra or {}
-    cores = getattr(size, "vcpus", None) or extra.get("vcpus") or extra.get("cpu") or extra.get("vcpu_count") or 1
-    return Capacity(int(float(cores) * 1000), int(size.ram or 0) * MIB, int(size.disk or 0) * GIB)
+def _id(part: Any) -> str:
+    """Of a size or an image; some drivers give a node the ID itself."""
+    return part if isinstance(part, str) else str(getattr(part, "id", "") or "")

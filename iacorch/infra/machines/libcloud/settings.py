@@ -21,6 +21,8 @@ class LibcloudSettings(BaseModel):
     arguments: dict[str, Any] = {}
     image: str = ""
     ssh_user: str = "root"
+    account_keys: bool = False
+    """Machines get the keys of the account, or options bring one; a machine's own key is not handed over."""
     prices: dict[str, str] = {}
     """Dollars an hour by instance type, where the cloud's own list has none or is wrong."""
 
