@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import ssl
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,35 +50,18 @@ class Endpoint:
 def read_kubeconfig(path: Path, *, context: str = "") -> Endpoint:
     """The endpoint that `context` (or the current context) of a kubeconfig names.
 
-    Raises ConfigError naming the file and the entry that is missing or broken.
+    `path` may be a list of them as in $KUBECONFIG (`A:B`), read as kubectl reads it: the first that says something is
+    right, and files that are not there are passed over. Raises ConfigError naming the file, and the entry that is
+    missing or broken.
     """
-    where = str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=where, hint="run `make up` first") from error
-    return parse_kubeconfig(text, where=where, context=context)
+    every = [path] if path.exists() else [Path(each) for each in str(path).split(os.pathsep) if each]
+    there = [each for each in every if each.exists()] or [path]
+    return _endpoint([_File.read(each) for each in there], context)
 
 
 def parse_kubeconfig(text: str, *, where: str, context: str = "") -> Endpoint:
     """As `read_kubeconfig`, for a text that came from elsewhere; `where` names it in errors."""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"is not YAML: {error}", where=where) from error
-    if not isinstance(document, dict):
-        raise ConfigError("is not a kubeconfig", where=where)
-    name = context or document.get("current-context") or ""
-    chosen = _entry(document, "contexts", "context", name, where)
-    cluster = _entry(document, "clusters", "cluster", str(chosen.get("cluster", "")), where)
-    user = _entry(document, "users", "user", str(chosen.get("user", "")), where)
-    return Endpoint(
-        url=str(cluster.get("server", "")),
-        ca=_data(cluster, "certificate-authority", where),
-        certificate=_data(user, "client-certificate", where),
-        key=_data(user, "client-key", where),
-        token=str(user.get("token", "")),
-    )
+    return _endpoint([_File.parse(text, where)], context)
 
 
 def kubeconfig(endpoint: Endpoint, *, cluster: str = "iacorch", user: str = "admin") -> str:
@@ -106,11 +91,59 @@ def kubeconfig(endpoint: Endpoint, *, cluster: str = "iacorch", user: str = "adm
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _entry(document: dict[str, Any], section: str, field: str, name: str, where: str) -> dict[str, Any]:
-    for entry in document.get(section) or ():
-        if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(field), dict):
-            return dict(entry[field])
-    raise ConfigError(f"has no entry {name!r} in {section}", where=where)
+@dataclass(frozen=True, slots=True)
+class _File:
+    where: str
+    document: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> _File:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            hint = "`iacorch kubeconfig`, in the folder of the project, writes the cluster's"
+            raise ConfigError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from error
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> _File:
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"is not YAML: {error}", where=where) from error
+        if not isinstance(document, dict):
+            raise ConfigError("is not a kubeconfig", where=where)
+        return cls(where, document)
+
+
+def _endpoint(files: Sequence[_File], context: str) -> Endpoint:
+    name = context or next((str(said) for file in files if (said := file.document.get("current-context"))), "")
+    if not name:
+        hint = "`kubectl config use-context NAME` chooses one"
+        raise ConfigError("names no current-context", where=_together(files), hint=hint)
+    chosen, _ = _entry(files, "contexts", "context", name)
+    cluster, of_cluster = _entry(files, "clusters", "cluster", str(chosen.get("cluster", "")))
+    user, of_user = _entry(files, "users", "user", str(chosen.get("user", "")))
+    return Endpoint(
+        url=str(cluster.get("server", "")),
+        ca=_data(cluster, "certificate-authority", of_cluster),
+        certificate=_data(user, "client-certificate", of_user),
+        key=_data(user, "client-key", of_user),
+        token=str(user.get("token", "")),
+    )
+
+
+def _entry(files: Sequence[_File], section: str, field: str, name: str) -> tuple[dict[str, Any], str]:
+    """The first entry of that name, and the file that it stands in."""
+    for file in files:
+        for entry in file.document.get(section) or ():
+            if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(field), dict):
+                return dict(entry[field]), file.where
+    raise ConfigError(f"has no entry {name!r} in {section}", where=_together(files))
+
+
+def _together(files: Sequence[_File]) -> str:
+    return os.pathsep.join(file.where for file in files)
 
 
 def _data(entry: dict[str, Any], field: str, where: str) -> bytes:
