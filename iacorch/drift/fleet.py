@@ -15,9 +15,9 @@ from iacorch.drift.workload.declared import Declared
 from iacorch.errors import ConfigError
 from iacorch.infra.bootstrap.plan import ControlPlaneConfig, NodeConfig
 from iacorch.infra.bootstrap.ssh import SshTarget
-from iacorch.infra.engine.builtin import urn as urns
-from iacorch.infra.engine.builtin import wire
-from iacorch.infra.engine.builtin.state import Resource, Snapshot
+from iacorch.infra.engine.builtin.values import urn as urns
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.state import Resource, Snapshot
 from iacorch.infra.provider.resources import control_plane, manifest_plan, node
 from iacorch.infra.provider.resources.machine import target_of
 

@@ -15,9 +15,9 @@ from typing import Final, Literal
 from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.infra.bootstrap import marks
-from iacorch.infra.engine.builtin import urn as urns
-from iacorch.infra.engine.builtin import wire
-from iacorch.infra.engine.builtin.state import Snapshot
+from iacorch.infra.engine.builtin.values import urn as urns
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.state import Snapshot
 
 ZONE: Final = "topology.kubernetes.io/zone"
 CORDONED: Final = "iacorch.dev/cordoned-for-upgrade"

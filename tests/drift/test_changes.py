@@ -15,7 +15,7 @@ from iacorch.drift.changes.money import price
 from iacorch.drift.changes.moved import moved
 from iacorch.drift.model import Layer
 from iacorch.errors import ConfigError
-from iacorch.infra.engine.builtin.state import Resource, Snapshot
+from iacorch.infra.engine.builtin.values.state import Resource, Snapshot
 from iacorch.infra.engine.contract import Change, Event, Op, Progress, ResourceDone, ResourcePre
 from iacorch.infra.provider.resources.manifest_plan import reference
 

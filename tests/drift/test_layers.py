@@ -26,8 +26,8 @@ from iacorch.drift.workload import containers, declared
 from iacorch.drift.workload.declared import Declared
 from iacorch.infra.bootstrap.facts import Facts, Installation, Python
 from iacorch.infra.bootstrap.plan import Plan
-from iacorch.infra.engine.builtin import wire
-from iacorch.infra.engine.builtin.state import Resource, Snapshot
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.state import Resource, Snapshot
 from iacorch.infra.engine.contract import Change, Diagnostic, Event, Op, Progress, ResourceDone, ResourcePre, Severity
 from iacorch.infra.provider.resources.manifest_plan import OWNER
 

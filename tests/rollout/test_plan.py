@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from iacorch.infra.bootstrap.marks import mark
-from iacorch.infra.engine.builtin.state import Resource, Snapshot
+from iacorch.infra.engine.builtin.values.state import Resource, Snapshot
 from iacorch.rollout.plan import CORDONED, ZONE, Member, ca_of, members_of, plan, unready
 
 

@@ -15,7 +15,7 @@ from iacorch.cli.command import Group
 from iacorch.cli.target import Target, with_target
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin import admin
-from iacorch.infra.engine.builtin.project import full_key, load_project
+from iacorch.infra.engine.builtin.stack.project import full_key, load_project
 from iacorch.kit.text import columns, did_you_mean
 
 

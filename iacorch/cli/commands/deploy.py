@@ -32,8 +32,8 @@ from iacorch.cli.progress import (
 )
 from iacorch.cli.target import Target, with_target
 from iacorch.errors import ConfigError, EngineError, IacorchError
-from iacorch.infra.engine.builtin import urn as urns
 from iacorch.infra.engine.builtin.engine import BuiltIn
+from iacorch.infra.engine.builtin.values import urn as urns
 from iacorch.infra.engine.contract import (
     Deployer,
     Event,

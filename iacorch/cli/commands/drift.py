@@ -37,7 +37,7 @@ from iacorch.drift.reports import page, publish
 from iacorch.drift.reports import report as reports
 from iacorch.drift.reports.report import Report
 from iacorch.errors import ApiError, ConfigError
-from iacorch.infra.engine.builtin.files import write
+from iacorch.infra.engine.builtin.stack.files import write
 from iacorch.infra.engine.contract import StackRef
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds

@@ -23,7 +23,7 @@ from iacorch.drift.changes.model import Plan
 from iacorch.drift.fleet import Fleet
 from iacorch.drift.machine.source import Stacks
 from iacorch.errors import ConfigError
-from iacorch.infra.engine.builtin.files import write
+from iacorch.infra.engine.builtin.stack.files import write
 from iacorch.infra.engine.contract import Result, StackRef
 from iacorch.kit.clock import SystemClock
 

@@ -20,9 +20,9 @@ from iacorch.drift.machine.refresh import after_refresh
 from iacorch.drift.model import HIDDEN, Layer
 from iacorch.drift.reports import diff
 from iacorch.errors import ConfigError
-from iacorch.infra.engine.builtin import urn as urns
-from iacorch.infra.engine.builtin import wire
-from iacorch.infra.engine.builtin.state import Resource, Snapshot
+from iacorch.infra.engine.builtin.values import urn as urns
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.state import Resource, Snapshot
 from iacorch.infra.engine.contract import Change, Event, Op, ResourceDone, ResourcePre
 from iacorch.infra.provider.resources import manifest_plan
 from iacorch.infra.provider.resources.manifest_plan import Reference

@@ -26,8 +26,8 @@ from iacorch.drift.fleet import Fleet, fleet_of
 from iacorch.drift.machine.source import Stacks
 from iacorch.drift.model import digest
 from iacorch.errors import ConfigError, NotFound
-from iacorch.infra.engine.builtin.project import load_project
-from iacorch.infra.engine.builtin.state import Snapshot
+from iacorch.infra.engine.builtin.stack.project import load_project
+from iacorch.infra.engine.builtin.values.state import Snapshot
 from iacorch.infra.engine.contract import Event, Listener, Op, Options, ResourceDone, ResourcePre, Result
 from iacorch.infra.provider.resources.manifest_plan import Reference, reference
 from iacorch.kit.clock import Clock, rfc3339

@@ -18,7 +18,7 @@ from iacorch.drift.machine import refresh
 from iacorch.drift.model import Key, Layer, Verdict
 from iacorch.drift.workload import containers
 from iacorch.drift.workload.declared import key_of
-from iacorch.infra.engine.builtin.state import Resource
+from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.provider.resources.manifest_plan import OWNER, reference
 
 

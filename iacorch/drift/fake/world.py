@@ -30,8 +30,8 @@ from iacorch.drift.workload import containers, declared
 from iacorch.drift.workload.declared import Declared
 from iacorch.infra.bootstrap.facts import Facts, Python
 from iacorch.infra.bootstrap.plan import NodeConfig, Plan, plan_node
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.steps import compare
+from iacorch.infra.engine.builtin.decisions.steps import compare
+from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.engine.contract import Event, Op, ResourceDone
 from iacorch.infra.provider.resources.manifest_plan import OWNER, reference
 from iacorch.kit import limits

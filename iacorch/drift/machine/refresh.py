@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from iacorch.drift.compare import is_secret, matches
 from iacorch.drift.model import HIDDEN, Field, Key, Layer, Observation, Place, Verdict, mark_of, unknown
-from iacorch.infra.engine.builtin import urn as urns
-from iacorch.infra.engine.builtin import wire
-from iacorch.infra.engine.builtin.state import Resource
+from iacorch.infra.engine.builtin.values import urn as urns
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.engine.contract import Change, Diagnostic, Event, Op, Progress, ResourceDone, ResourcePre, Severity
 
 HEALTH: Final = frozenset(

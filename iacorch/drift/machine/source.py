@@ -16,7 +16,7 @@ from iacorch.drift.model import Layer, Observation
 from iacorch.drift.reports.report import Done
 from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin.engine import BuiltIn
-from iacorch.infra.engine.builtin.state import Snapshot
+from iacorch.infra.engine.builtin.values.state import Snapshot
 from iacorch.infra.engine.contract import Deployer, Event, Op, Options, ResourceDone, ResourcePre, StackRef
 from iacorch.infra.engine.errors import ResourceFailed, StackLocked
 from iacorch.kit import limits

@@ -10,7 +10,8 @@ import inspect
 import os
 from pathlib import Path
 
-from iacorch.infra.engine.builtin import monitor, state
+from iacorch.infra.engine.builtin.program import monitor
+from iacorch.infra.engine.builtin.values import state
 from tests.infra.engine import (
     test_bad_input,
     test_command,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from iacorch.errors import EngineError
-from iacorch.infra.engine.builtin import tarball
-from iacorch.infra.engine.builtin.wire import ARCHIVE, ASSET, SIGNATURE
+from iacorch.infra.engine.builtin.values import tarball
+from iacorch.infra.engine.builtin.values.wire import ARCHIVE, ASSET, SIGNATURE
 from iacorch.infra.engine.contract import Deployer, Op
 from tests.infra.engine.conftest import World, urn
 

@@ -9,7 +9,7 @@ from pulumi.runtime.proto import provider_pb2 as theirs
 from iacorch.infra import protocol
 from iacorch.infra.protocol import provider_pb2 as ours
 
-MAIN = Path(protocol.__file__).parents[1] / "engine" / "builtin" / "program_main.py"
+MAIN = Path(protocol.__file__).parents[1] / "engine" / "builtin" / "program" / "main.py"
 
 
 def run(code: str) -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from iacorch.infra.engine.builtin import paths, steps, wire
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.steps import Create, Diff, Refuse, Registration, Replace, Same, Step, Update
+from iacorch.infra.engine.builtin.decisions import paths, steps
+from iacorch.infra.engine.builtin.decisions.steps import Create, Diff, Refuse, Registration, Replace, Same, Step, Update
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.engine.contract import Change
 
 OLD = Resource(urn="u", type="t", custom=True, id="1")

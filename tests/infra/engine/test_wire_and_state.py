@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iacorch.infra.engine.builtin import state, urn, wire
-from iacorch.infra.engine.builtin.passphrase import NoCipher, PassphraseCipher, new_cipher, open_cipher
-from iacorch.infra.engine.builtin.state import Encoder, Pending, Resource, Snapshot
+from iacorch.infra.engine.builtin.stack.passphrase import NoCipher, PassphraseCipher, new_cipher, open_cipher
+from iacorch.infra.engine.builtin.values import state, urn, wire
+from iacorch.infra.engine.builtin.values.state import Encoder, Pending, Resource, Snapshot
 from iacorch.infra.engine.errors import PassphraseWrong, StateBroken, Unsupported
 from iacorch.kit.ids import SeededIds
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import orjson
 
-from iacorch.infra.engine.builtin import state
 from iacorch.infra.engine.builtin.engine import BuiltIn
-from iacorch.infra.engine.builtin.passphrase import PassphraseCipher
-from iacorch.infra.engine.builtin.project import ConfigValue, full_key, load_project, open_value
+from iacorch.infra.engine.builtin.stack.passphrase import PassphraseCipher
+from iacorch.infra.engine.builtin.stack.project import ConfigValue, full_key, load_project, open_value
+from iacorch.infra.engine.builtin.values import state
 from iacorch.infra.engine.contract import StackRef
 from iacorch.infra.engine.errors import PassphraseWrong, StateBroken
 

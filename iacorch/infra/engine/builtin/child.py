@@ -2,7 +2,7 @@
 
 Each runs in its own process group behind a small shell guard that holds a pipe to the engine: when the engine dies,
 even by kill -9, the pipe closes and the guard ends the whole group, so that no plugin goes on making things nobody
-records. All of them inherit the descriptor of `locks.py`, by which the next run knows when the last has gone.
+records. All of them inherit the descriptor of `stack/locks.py`, by which the next run knows when the last has gone.
 """
 
 from __future__ import annotations

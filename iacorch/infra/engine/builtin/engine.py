@@ -16,12 +16,13 @@ from dataclasses import replace
 from typing import Final
 
 from iacorch.errors import EngineError
-from iacorch.infra.engine.builtin import opened, program
-from iacorch.infra.engine.builtin.backend import Backend
-from iacorch.infra.engine.builtin.opened import Opened
-from iacorch.infra.engine.builtin.passphrase import new_cipher
-from iacorch.infra.engine.builtin.program import Program
-from iacorch.infra.engine.builtin.project import load_project, load_stack_config
+from iacorch.infra.engine.builtin.program import process
+from iacorch.infra.engine.builtin.program.process import Program
+from iacorch.infra.engine.builtin.stack import opened
+from iacorch.infra.engine.builtin.stack.backend import Backend
+from iacorch.infra.engine.builtin.stack.opened import Opened
+from iacorch.infra.engine.builtin.stack.passphrase import new_cipher
+from iacorch.infra.engine.builtin.stack.project import load_project, load_stack_config
 from iacorch.infra.engine.contract import (
     HistoryEntry,
     Listener,
@@ -37,7 +38,7 @@ from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.kit.tasks import Tasks
 
-#: Named, not imported: it brings gRPC and Pulumi's SDK, and the program's process is to start before that.
+#: Named, not imported: it brings gRPC and Pulumi's messages, and the program's process is to start before that.
 _RUN: Final = "iacorch.infra.engine.builtin.run"
 
 
@@ -115,10 +116,10 @@ class BuiltIn:
         listen(Progress("opening the stack"))
         environment = {**os.environ, **options.environment}
         async with self._locked(ref, listen, write=not preview) as held, Tasks("deployment") as tasks:
-            process: Program | None = None
+            program: Program | None = None
             try:
                 if kind in ("preview", "update"):
-                    process = await program.start(load_project(ref.work_dir), environment, held)
+                    program = await process.start(load_project(ref.work_dir), environment, held)
                 # Three things that take half a second each, at once: the program's imports, ours, the key.
                 stack, _ = await asyncio.gather(
                     self.open(ref, to_write=not preview), asyncio.to_thread(importlib.import_module, _RUN)
@@ -133,10 +134,10 @@ class BuiltIn:
                     kind, options, preview, listen, tasks, self._clock, self._ids, self._bundled, environment, held,
                     lambda name: opened.outputs_of_other(ref, name, self._passphrase, self._clock, self._ids),
                 )  # fmt: skip
-                deployment = await Run(stack, setting, process).go()
+                deployment = await Run(stack, setting, program).go()
             finally:
-                if process is not None:
-                    await process.stop()
+                if program is not None:
+                    await program.stop()
         outputs, before = (opened.outputs_of(s) for s in (deployment.recorder.snapshot(), stack.snapshot))
         result = Result(dict(deployment.execution.counts), outputs, self._clock.monotonic() - began, before)
         listen(Summary(result.changes, result.seconds))

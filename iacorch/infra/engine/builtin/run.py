@@ -2,7 +2,7 @@
 
 In: an opened stack, how to run, and the program's process where there is one. Out: the deployment, settled. Whatever
 goes wrong, the steps under way are finished and recorded first. `engine.py` imports this module only when a run needs
-it: it brings gRPC and Pulumi's SDK, which take as long to import as the program takes to start.
+it: it brings gRPC and Pulumi's messages, which take as long to import as the program takes to start.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from iacorch.infra.engine.builtin import child, cleanup, monitor, program, urn
-from iacorch.infra.engine.builtin.deployment import Deployment
-from iacorch.infra.engine.builtin.execution import Execution
-from iacorch.infra.engine.builtin.host import PluginHost
-from iacorch.infra.engine.builtin.opened import Opened
-from iacorch.infra.engine.builtin.own_provider import PACKAGE, Outputs, OwnProvider
-from iacorch.infra.engine.builtin.program import DYNAMIC, Program, python_of
-from iacorch.infra.engine.builtin.project import StackConfig
-from iacorch.infra.engine.builtin.providers import Providers
-from iacorch.infra.engine.builtin.recorder import Recorder
-from iacorch.infra.engine.builtin.state import Encoder
+from iacorch.infra.engine.builtin import child
+from iacorch.infra.engine.builtin.execution import cleanup
+from iacorch.infra.engine.builtin.execution.deployment import Deployment
+from iacorch.infra.engine.builtin.execution.recorder import Recorder
+from iacorch.infra.engine.builtin.execution.work import Execution
+from iacorch.infra.engine.builtin.plugins.host import PluginHost
+from iacorch.infra.engine.builtin.plugins.own_provider import PACKAGE, Outputs, OwnProvider
+from iacorch.infra.engine.builtin.plugins.providers import Providers
+from iacorch.infra.engine.builtin.program import monitor
+from iacorch.infra.engine.builtin.program.process import DONE, DYNAMIC, Program, failed, ignore_line, python_of
+from iacorch.infra.engine.builtin.stack.opened import Opened
+from iacorch.infra.engine.builtin.stack.project import StackConfig
+from iacorch.infra.engine.builtin.values import urn
+from iacorch.infra.engine.builtin.values.state import Encoder
 from iacorch.infra.engine.contract import Diagnostic, Ending, Listener, Op, Options, Progress, Severity
 from iacorch.infra.engine.errors import Interrupted, StateUnwritable
 from iacorch.kit import limits
@@ -34,7 +37,7 @@ from iacorch.kit.tasks import Tasks
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a run is given besides the stack. `held`: descriptors that its children inherit (`locks.py`)."""
+    """What a run is given besides the stack. `held`: descriptors that its children inherit (`stack/locks.py`)."""
 
     kind: str
     options: Options
@@ -173,14 +176,14 @@ class Run:
             preview=deployment.preview, config=self._config, secret_keys=self._secret_keys,
         )  # fmt: skip
         listen = self.execution.listen
-        running.follow(self._setting.tasks, program.ignore_line(lambda line: listen(Diagnostic(Severity.INFO, line))))
+        running.follow(self._setting.tasks, ignore_line(lambda line: listen(Diagnostic(Severity.INFO, line))))
         await self._finished(running)
         await process.stop()
         await self.execution.drain()
         if self.execution.failure is not None:
             raise self.execution.failure
-        if running.exit_code != program.DONE:
-            raise program.failed("\n".join(self._errors) or running.tail, running.exit_code)
+        if running.exit_code != DONE:
+            raise failed("\n".join(self._errors) or running.tail, running.exit_code)
 
     async def _finished(self, running: child.Child) -> None:
         """Wait for the program; once the deployment has failed, only a little longer."""

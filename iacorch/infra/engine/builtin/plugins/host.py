@@ -19,7 +19,7 @@ import grpc.aio
 
 from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin import child
-from iacorch.infra.engine.builtin.plugins import CHANNEL_OPTIONS, Plugin
+from iacorch.infra.engine.builtin.plugins.plugin import CHANNEL_OPTIONS, Plugin
 from iacorch.infra.engine.errors import PluginDied, PluginMissing
 from iacorch.kit import limits
 from iacorch.kit.tasks import Tasks

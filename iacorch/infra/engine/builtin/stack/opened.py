@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from iacorch.infra.engine.builtin import urn, wire
-from iacorch.infra.engine.builtin.backend import Backend, open_backend
-from iacorch.infra.engine.builtin.passphrase import NoCipher, PassphraseCipher, Tokens, new_cipher, open_cipher
-from iacorch.infra.engine.builtin.project import Project, StackConfig, load_project, load_stack_config
-from iacorch.infra.engine.builtin.state import Resource, Snapshot, parse, peek_salt
-from iacorch.infra.engine.builtin.wire import Props
+from iacorch.infra.engine.builtin.stack.backend import Backend, open_backend
+from iacorch.infra.engine.builtin.stack.passphrase import NoCipher, PassphraseCipher, Tokens, new_cipher, open_cipher
+from iacorch.infra.engine.builtin.stack.project import Project, StackConfig, load_project, load_stack_config
+from iacorch.infra.engine.builtin.values import urn, wire
+from iacorch.infra.engine.builtin.values.state import Resource, Snapshot, parse, peek_salt
+from iacorch.infra.engine.builtin.values.wire import Props
 from iacorch.infra.engine.contract import Output, StackRef
 from iacorch.infra.engine.errors import PassphraseWrong, StackMissing
 from iacorch.kit.clock import Clock

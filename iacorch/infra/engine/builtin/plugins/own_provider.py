@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NoReturn
 
-from iacorch.infra.engine.builtin.plugins import Read
-from iacorch.infra.engine.builtin.steps import Diff, compare
-from iacorch.infra.engine.builtin.wire import Props, has_secret
+from iacorch.infra.engine.builtin.decisions.steps import Diff, compare
+from iacorch.infra.engine.builtin.plugins.plugin import Read
+from iacorch.infra.engine.builtin.values.wire import Props, has_secret
 from iacorch.infra.engine.errors import Unsupported
 
 PACKAGE: Final = "pulumi"

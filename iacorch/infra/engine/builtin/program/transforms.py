@@ -14,7 +14,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from iacorch.infra.engine.builtin.plugins import CHANNEL_OPTIONS
+from iacorch.infra.engine.builtin.plugins.plugin import CHANNEL_OPTIONS
 from iacorch.infra.engine.errors import ProgramFailed
 from iacorch.infra.protocol import callback_pb2, callback_pb2_grpc, resource_pb2
 

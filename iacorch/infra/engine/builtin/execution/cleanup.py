@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from iacorch.infra.engine.builtin import steps, wire
-from iacorch.infra.engine.builtin.deployment import Deployment
-from iacorch.infra.engine.builtin.plugins import HalfMade, Read
-from iacorch.infra.engine.builtin.state import Pending, Resource
+from iacorch.infra.engine.builtin.decisions import steps
+from iacorch.infra.engine.builtin.execution.deployment import Deployment
+from iacorch.infra.engine.builtin.plugins.plugin import HalfMade, Read
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.state import Pending, Resource
 from iacorch.infra.engine.contract import Change, Diagnostic, Op, Severity
 from iacorch.infra.engine.errors import CallTimedOut, Protected, ResourceFailed
 

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iacorch.infra.engine.builtin import urn, wire
-from iacorch.infra.engine.builtin.providers import Serving
+from iacorch.infra.engine.builtin.plugins.providers import Serving
+from iacorch.infra.engine.builtin.values import urn, wire
 from iacorch.infra.engine.errors import ResourceFailed
 from iacorch.infra.protocol import provider_pb2, resource_pb2
 

@@ -9,7 +9,7 @@ import re
 from copy import deepcopy
 from typing import Any, Final
 
-from iacorch.infra.engine.builtin import wire
+from iacorch.infra.engine.builtin.values import wire
 
 _PART: Final = re.compile(r'\.?([^.\[\]"]+)|\[(\d+|\*)\]|\["((?:[^"\\]|\\.)*)"\]')
 _PLAIN: Final = re.compile(r'^[^.\[\]"]+$')

@@ -22,7 +22,7 @@ from typing import Final
 
 import orjson
 
-from iacorch.infra.engine.builtin.files import write
+from iacorch.infra.engine.builtin.stack.files import write
 from iacorch.infra.engine.errors import StackLocked
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from iacorch.infra.engine.builtin import urn as urns
-from iacorch.infra.engine.builtin.state import Resource
+from iacorch.infra.engine.builtin.values import urn as urns
+from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.engine.contract import Options
 
 

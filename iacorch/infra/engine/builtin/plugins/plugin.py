@@ -15,9 +15,10 @@ import grpc
 import grpc.aio
 import orjson
 
-from iacorch.infra.engine.builtin import assets, child, urn, wire
-from iacorch.infra.engine.builtin.steps import Diff, compare, show
-from iacorch.infra.engine.builtin.wire import Props
+from iacorch.infra.engine.builtin import child
+from iacorch.infra.engine.builtin.decisions.steps import Diff, compare, show
+from iacorch.infra.engine.builtin.values import assets, urn, wire
+from iacorch.infra.engine.builtin.values.wire import Props
 from iacorch.infra.engine.contract import Change
 from iacorch.infra.engine.errors import CallTimedOut, PluginDied, ResourceFailed
 from iacorch.infra.protocol import provider_pb2, provider_pb2_grpc, status_pb2

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import orjson
 
-from iacorch.infra.engine.builtin.files import write
-from iacorch.infra.engine.builtin.locks import Locks
+from iacorch.infra.engine.builtin.stack.files import write
+from iacorch.infra.engine.builtin.stack.locks import Locks
 from iacorch.infra.engine.contract import HistoryEntry, StackRef
 from iacorch.infra.engine.errors import ProjectInvalid, StackExists, StackMissing, StateBroken, Unsupported
 from iacorch.kit import limits

@@ -1,7 +1,7 @@
 """One run over one stack: what the program registers becomes steps, in the order in which they are possible.
 
-In: registrations (from `monitor.py`), the old state. Out: recorded state, events, counts. Asks the provider, lets
-`steps.next_step` decide and has `actions.py` carry it out; `execution.py` says how work is run. `cleanup.py` has what
+In: registrations (from `program/monitor.py`), the old state. Out: recorded state, events, counts. Asks the provider,
+lets `steps.next_step` decide and has `actions.py` carry it out; `work.py` says how it is run. `cleanup.py` has what
 happens without the program: deletes, refresh.
 """
 
@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from iacorch.infra.engine.builtin import aliases, steps, urn, wire
-from iacorch.infra.engine.builtin.actions import Actions
-from iacorch.infra.engine.builtin.execution import Execution
-from iacorch.infra.engine.builtin.existing import Existing
-from iacorch.infra.engine.builtin.providers import Operations, Providers, default_name, with_version
-from iacorch.infra.engine.builtin.recorder import Recorder
-from iacorch.infra.engine.builtin.scope import Scope
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.steps import Diff, Registration
-from iacorch.infra.engine.builtin.wire import Props
+from iacorch.infra.engine.builtin.decisions import aliases, steps
+from iacorch.infra.engine.builtin.decisions.scope import Scope
+from iacorch.infra.engine.builtin.decisions.steps import Diff, Registration
+from iacorch.infra.engine.builtin.execution.actions import Actions
+from iacorch.infra.engine.builtin.execution.existing import Existing
+from iacorch.infra.engine.builtin.execution.recorder import Recorder
+from iacorch.infra.engine.builtin.execution.work import Execution
+from iacorch.infra.engine.builtin.plugins.providers import Operations, Providers, default_name, with_version
+from iacorch.infra.engine.builtin.values import urn, wire
+from iacorch.infra.engine.builtin.values.state import Resource
+from iacorch.infra.engine.builtin.values.wire import Props
 from iacorch.infra.engine.contract import Change, Op, Options
 from iacorch.infra.engine.errors import Protected, ResourceFailed
 from iacorch.kit.ids import Ids

@@ -1,7 +1,7 @@
 """How the work of a deployment is run: as tasks, so many at a time, timed, counted and told. A failure stops it.
 
 In: coroutines. Out: their answers, or the first error. After a failure nothing new begins, and what has begun is
-finished and recorded. `deployment.py`, `actions.py` and `cleanup.py` do all their work in here.
+finished and recorded. `deployment.py`, `actions.py` and `cleanup.py` do all they do in here.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from iacorch.errors import EngineError
-from iacorch.infra.engine.builtin import urn
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.steps import show
+from iacorch.infra.engine.builtin.decisions.steps import show
+from iacorch.infra.engine.builtin.values import urn
+from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.engine.contract import Change, Listener, Op, ResourceDone, ResourcePre
 from iacorch.infra.engine.errors import Interrupted, ResourceFailed
 from iacorch.kit.clock import Clock, rfc3339_micro

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from iacorch.infra.engine.builtin import tarball, wire
+from iacorch.infra.engine.builtin.values import tarball, wire
 from iacorch.infra.engine.errors import ResourceFailed
 from iacorch.kit import limits
 

@@ -17,14 +17,15 @@ import grpc.aio
 from google.protobuf import empty_pb2
 
 from iacorch.errors import EngineError
-from iacorch.infra.engine.builtin import assets, remote, urn, wire
-from iacorch.infra.engine.builtin.aliases import Alias
-from iacorch.infra.engine.builtin.deployment import Deployment
-from iacorch.infra.engine.builtin.plugins import CHANNEL_OPTIONS
-from iacorch.infra.engine.builtin.providers import with_version
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.steps import Registration
-from iacorch.infra.engine.builtin.transforms import Transforms
+from iacorch.infra.engine.builtin.decisions.aliases import Alias
+from iacorch.infra.engine.builtin.decisions.steps import Registration
+from iacorch.infra.engine.builtin.execution.deployment import Deployment
+from iacorch.infra.engine.builtin.plugins.plugin import CHANNEL_OPTIONS
+from iacorch.infra.engine.builtin.plugins.providers import with_version
+from iacorch.infra.engine.builtin.program import remote
+from iacorch.infra.engine.builtin.program.transforms import Transforms
+from iacorch.infra.engine.builtin.values import assets, urn, wire
+from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.engine.contract import Diagnostic, Progress, Severity
 from iacorch.infra.engine.errors import Interrupted, ResourceFailed, Unsupported
 from iacorch.infra.protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from iacorch.infra.engine.builtin import urn as urns
+from iacorch.infra.engine.builtin.values import urn as urns
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The step generator: what to do about one resource. Pure.
 
 In: the resource as last seen, what the program registers, the provider's check and diff. Out: one step, a value. The
-executor (`deployment.py`) asks the provider first and runs the step afterwards; nothing here waits.
+executor (`execution/deployment.py`) asks the provider first and runs the step afterwards; nothing here waits.
 
     registered  seen before  diff                          step
     no          yes          -                             Delete (in reverse order, after the program ended)
@@ -20,10 +20,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from iacorch.infra.engine.builtin import assets, paths, wire
-from iacorch.infra.engine.builtin.aliases import Alias
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.wire import Props
+from iacorch.infra.engine.builtin.decisions import paths
+from iacorch.infra.engine.builtin.decisions.aliases import Alias
+from iacorch.infra.engine.builtin.values import assets, wire
+from iacorch.infra.engine.builtin.values.state import Resource
+from iacorch.infra.engine.builtin.values.wire import Props
 from iacorch.infra.engine.contract import Change
 
 

@@ -1,7 +1,7 @@
 """Carries out one step: notes it on disk, asks the provider, puts the outcome on disk, and only then answers.
 
-In: an old resource, the goal, the operations of its provider. Out: the resource as it is now. What `steps.py` decided
-is done here; whose turn it is, is `deployment.py`'s matter.
+In: an old resource, the goal, the operations of its provider. Out: the resource as it is now. What
+`decisions/steps.py` decided is done here; whose turn it is, is `deployment.py`'s matter.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from iacorch.errors import EngineError
-from iacorch.infra.engine.builtin import steps, urn, wire
-from iacorch.infra.engine.builtin.execution import Execution
-from iacorch.infra.engine.builtin.plugins import HalfMade
-from iacorch.infra.engine.builtin.providers import Operations, Providers
-from iacorch.infra.engine.builtin.recorder import Recorder
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.wire import Props
+from iacorch.infra.engine.builtin.decisions import steps
+from iacorch.infra.engine.builtin.execution.recorder import Recorder
+from iacorch.infra.engine.builtin.execution.work import Execution
+from iacorch.infra.engine.builtin.plugins.plugin import HalfMade
+from iacorch.infra.engine.builtin.plugins.providers import Operations, Providers
+from iacorch.infra.engine.builtin.values import urn, wire
+from iacorch.infra.engine.builtin.values.state import Resource
+from iacorch.infra.engine.builtin.values.wire import Props
 from iacorch.infra.engine.contract import Change, Op, ResourceDone
 from iacorch.infra.engine.errors import CallTimedOut, PluginDied, Protected
 

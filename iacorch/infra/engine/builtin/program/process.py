@@ -18,15 +18,15 @@ import orjson
 
 from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin import child
-from iacorch.infra.engine.builtin.project import Project
+from iacorch.infra.engine.builtin.stack.project import Project
 from iacorch.infra.engine.errors import ProgramFailed, ProjectInvalid, Unsupported
 
 _REFUSED: Final = re.compile(r"The Pulumi CLI does not support (.+?)\. Please update the Pulumi CLI")
 #: The package of dynamic providers.
 DYNAMIC: Final = "pulumi-python"
-#: What `program_main` exits with once all that the program registered is done.
+#: What `main` exits with once all that the program registered is done.
 DONE: Final = 33
-_MAIN: Final = Path(__file__).with_name("program_main.py")
+_MAIN: Final = Path(__file__).with_name("main.py")
 
 
 class Program:

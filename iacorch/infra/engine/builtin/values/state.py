@@ -13,9 +13,9 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from iacorch.infra.engine.builtin import urn as urns
-from iacorch.infra.engine.builtin import wire
-from iacorch.infra.engine.builtin.wire import Props
+from iacorch.infra.engine.builtin.values import urn as urns
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.wire import Props
 from iacorch.infra.engine.errors import StateBroken, Unsupported
 
 VERSION: Final = 3

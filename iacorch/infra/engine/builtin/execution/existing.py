@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iacorch.infra.engine.builtin import wire
-from iacorch.infra.engine.builtin.execution import Execution
-from iacorch.infra.engine.builtin.providers import Operations
-from iacorch.infra.engine.builtin.recorder import Recorder
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.steps import Registration
+from iacorch.infra.engine.builtin.decisions.steps import Registration
+from iacorch.infra.engine.builtin.execution.recorder import Recorder
+from iacorch.infra.engine.builtin.execution.work import Execution
+from iacorch.infra.engine.builtin.plugins.providers import Operations
+from iacorch.infra.engine.builtin.values import wire
+from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.engine.contract import Op
 from iacorch.infra.engine.errors import ResourceFailed
 

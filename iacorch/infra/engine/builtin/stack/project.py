@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 import yaml
 
-from iacorch.infra.engine.builtin.files import write
-from iacorch.infra.engine.builtin.state import Cipher
+from iacorch.infra.engine.builtin.stack.files import write
+from iacorch.infra.engine.builtin.values.state import Cipher
 from iacorch.infra.engine.errors import ProjectInvalid, Unsupported
 
 

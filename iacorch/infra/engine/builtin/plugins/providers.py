@@ -13,13 +13,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from iacorch.infra.engine.builtin import urn, wire
-from iacorch.infra.engine.builtin.host import PluginHost
-from iacorch.infra.engine.builtin.own_provider import OwnProvider
-from iacorch.infra.engine.builtin.plugins import Plugin, Read
-from iacorch.infra.engine.builtin.state import Resource
-from iacorch.infra.engine.builtin.steps import Diff, compare
-from iacorch.infra.engine.builtin.wire import Props
+from iacorch.infra.engine.builtin.decisions.steps import Diff, compare
+from iacorch.infra.engine.builtin.plugins.host import PluginHost
+from iacorch.infra.engine.builtin.plugins.own_provider import OwnProvider
+from iacorch.infra.engine.builtin.plugins.plugin import Plugin, Read
+from iacorch.infra.engine.builtin.values import urn, wire
+from iacorch.infra.engine.builtin.values.state import Resource
+from iacorch.infra.engine.builtin.values.wire import Props
 from iacorch.infra.engine.errors import StateBroken, Unsupported
 from iacorch.kit.ids import Ids
 

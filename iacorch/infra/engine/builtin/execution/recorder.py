@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from iacorch.infra.engine.builtin.state import Encoder, Pending, Resource, Snapshot
+from iacorch.infra.engine.builtin.values.state import Encoder, Pending, Resource, Snapshot
 from iacorch.kit.clock import Clock, rfc3339_micro
 
 
