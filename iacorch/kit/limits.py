@@ -317,6 +317,8 @@ WISH_HEARD_SECONDS: Final = 60.0
 """For the provisioner to begin what is wished on a claim: longer than it takes to look at everything."""
 WISH_SECONDS: Final = 1800.0
 """For a machine of a node pool to run another build: a launch's patience, and the wait for the pool's budget."""
+ROLLOUT_MARK_TRIES: Final = 8
+"""Looks at a Node that others write each time it is about to be cordoned; its agent does so every few seconds."""
 UPGRADE_READY_SECONDS: Final = 60.0
 """Until an agent that was changed to another build renews its node's lease twice; else it is changed back."""
 SERVER_READY_SECONDS: Final = 60.0
@@ -353,9 +355,9 @@ DRIFT_PROBE_SECONDS: Final = 30.0
 DRIFT_WATCH_SECONDS: Final = 1.0
 """How often containers are looked at while watching: a drift is told within two of these."""
 DRIFT_TICK_SECONDS: Final = 5.0
+"""How often schedules are asked whether something is due."""
 DRIFT_OVERDUE_SECONDS: Final = 300.0
 """A check that is due may take this long to be made and written down before it is called overdue."""
-"""How often schedules are asked whether something is due."""
 CERTIFICATE_LEFT_SECONDS: Final = 7 * 86_400.0
 """A certificate that ends sooner than this should have been renewed."""
 

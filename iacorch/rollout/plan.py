@@ -29,7 +29,8 @@ Role = Literal["control-plane", "node"]
 class Member:
     """One machine. `current`: it runs the wanted build, trusts the CA, and the last run of bootstrap went well.
 
-    A machine of a node pool has a `claim`: its stack is the provisioner's, which is asked through the claim.
+    `left_cordoned`: by a rollout before. A machine of a node pool has a `claim`: its stack is the provisioner's, which
+    is asked through the claim.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Member:
     zone: str = ""
     current: bool = False
     ready: bool = True
-    cordoned: Literal["", "by us", "by others"] = ""
+    left_cordoned: bool = False
     claim: str = ""
 
 
@@ -74,7 +75,7 @@ def plan(members: Iterable[Member], *, at_once: int = 1) -> Rollout:
     return Rollout(
         (*servers, *_by_zone([member for member in due if member.role == "node"], at_once)),
         tuple(member.name for member in everyone if member.current),
-        tuple(member.name for member in everyone if member.current and member.cordoned == "by us"),
+        tuple(member.name for member in everyone if member.current and member.left_cordoned),
     )
 
 
@@ -93,6 +94,15 @@ def unready(nodes: Iterable[Object], batch: Batch) -> tuple[str, ...]:
     inside = {member.name for member in batch.members if member.role == "node"}
     names = (objects.name(node) for node in nodes if not objects.condition_is(node, "Ready"))
     return tuple(sorted(name for name in names if name not in inside))
+
+
+def is_cordoned(node: Object) -> bool:
+    return bool(objects.spec(node).get("unschedulable"))
+
+
+def is_ours(node: Object) -> bool:
+    """A rollout has cordoned it and is to uncordon it, also if a person has done so since: the mark must go too."""
+    return CORDONED in objects.annotations(node)
 
 
 def members_of(
@@ -148,8 +158,5 @@ def _claimed(claim: Object, live: Mapping[str, Object], wanted: str) -> Member:
 def _node(name: str, urn: str, stack: str, current: bool, node: Object | None) -> Member:
     if node is None:
         return Member(name, urn, stack, "node", current=current, ready=False)
-    cordoned: Literal["", "by us", "by others"] = ""
-    if objects.spec(node).get("unschedulable"):
-        cordoned = "by us" if CORDONED in objects.annotations(node) else "by others"
     zone, ready = objects.labels(node).get(ZONE, ""), objects.condition_is(node, "Ready")
-    return Member(name, urn, stack, "node", zone, current, ready, cordoned)
+    return Member(name, urn, stack, "node", zone, current, ready, is_ours(node))

@@ -2,7 +2,8 @@
 
 In: a `Rollout` and `Hands` (what is done to machines and Nodes; `Cluster` below is the real one). Out: the names that
 were changed, or `RolloutStopped`, which says which machine, why, and what was done before. Whatever happens, what was
-cordoned here is uncordoned; a run that was killed leaves an annotation by which the next one knows.
+cordoned here is uncordoned; a run that was killed leaves an annotation by which the next one knows. Who cordoned a Node
+is asked at that moment: what the plan saw may be hours old.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from iacorch.api import objects
 from iacorch.api.catalogue import NODE
 from iacorch.api.objects import Object
 from iacorch.client.contract import Client
-from iacorch.errors import IacorchError, NotFound
+from iacorch.errors import Conflict, IacorchError, NotFound
 from iacorch.infra.engine.contract import Deployer, Listener, Options, StackRef
 from iacorch.infra.provider.resources import cluster
+from iacorch.kit import limits
 from iacorch.kit.clock import Clock
-from iacorch.rollout.plan import CORDONED, Batch, Member, Rollout, unready
+from iacorch.rollout.plan import CORDONED, Batch, Member, Rollout, is_cordoned, is_ours, unready
 from iacorch.rollout.wishes import Wishes
 
 _AGAIN: Final = "mend what it says and run it again: machines that are done are passed over"
@@ -28,12 +31,12 @@ Say = Callable[[str], None]
 
 
 class RolloutStopped(IacorchError):
-    """`batch` was not changed, or changed back; `done` were changed, what came after `batch` was not begun."""
+    """`done` were changed, also what `at` names if it is among them; what comes after `at` was not begun."""
 
-    def __init__(self, batch: Batch, why: str, done: Sequence[str], *, hint: str = "") -> None:
+    def __init__(self, at: Batch | str, why: str, done: Sequence[str], *, hint: str = "") -> None:
         before = f"; changed before: {', '.join(done)}" if done else "; nothing was changed before"
-        super().__init__(f"the upgrade stopped at {batch}: {why}{before}", hint=hint)
-        self.batch, self.done = batch, tuple(done)
+        super().__init__(f"the upgrade stopped at {at}: {why}{before}", hint=hint)
+        self.done = tuple(done)
 
 
 class Hands(Protocol):
@@ -41,9 +44,13 @@ class Hands(Protocol):
 
     async def nodes(self) -> Sequence[Object]: ...
 
-    async def cordon(self, name: str) -> None: ...
+    async def cordon(self, name: str) -> None:
+        """What others have cordoned already stays theirs."""
+        ...
 
-    async def uncordon(self, name: str) -> None: ...
+    async def uncordon(self, name: str) -> None:
+        """Only what `cordon` has cordoned, in this run or one before."""
+        ...
 
     async def drain(self, name: str) -> Sequence[str]:
         """Pods that are still there when the time is over."""
@@ -68,7 +75,8 @@ async def run(rollout: Rollout, hands: Hands, say: Say, rules: Rules = Rules()) 
     done: list[str] = []
     for name in rollout.leftovers:
         say(f"{name}: was left cordoned by a run before")
-        await hands.uncordon(name)
+    if still := await _uncordon(rollout.leftovers, hands):
+        raise RolloutStopped("what a run before left cordoned", still, done, hint=_AGAIN)
     for number, batch in enumerate(rollout.batches, 1):
         say(f"{number} of {len(rollout.batches)}: {batch}")
         try:
@@ -83,34 +91,44 @@ async def run(rollout: Rollout, hands: Hands, say: Say, rules: Rules = Rules()) 
         except IacorchError as error:
             raise RolloutStopped(batch, error.message, done, hint=error.hint or _AGAIN) from error
         done += [member.name for member in batch.members]
+        # Also those of a run that was cut off, where this one drains nothing.
+        if still := await _uncordon(_nodes(batch), hands):
+            raise RolloutStopped(batch, still, done, hint=_AGAIN)
     return tuple(done)
 
 
 async def _change(batch: Batch, hands: Hands, rules: Rules, done: Sequence[str], say: Say) -> None:
-    # Those of a run that was cut off are uncordoned also where this one drains nothing.
-    cordoned = [member.name for member in batch.members if member.cordoned == "by us"]
+    """Leaves the nodes cordoned, unless it fails."""
     try:
-        if rules.drain and batch.role == "node":
-            for member in batch.members:
-                if member.cordoned != "by others":  # what a person cordoned stays so
-                    cordoned += [] if member.cordoned else [member.name]
-                    await hands.cordon(member.name)
-            for member in batch.members:
-                left = await hands.drain(member.name)
+        if rules.drain:
+            for name in _nodes(batch):
+                await hands.cordon(name)
+            for name in _nodes(batch):
+                left = await hands.drain(name)
                 if left and not rules.force:
                     hint = "see which budget or pod holds them; --force goes on, --no-drain lets containers run on"
-                    why = f"{len(left)} pods did not leave {member.name}: {', '.join(left[:3])}"
+                    why = f"{len(left)} pods did not leave {name}: {', '.join(left[:3])}"
                     raise RolloutStopped(batch, why, done, hint=hint)
         await hands.upgrade(batch.members)
-    finally:
-        still = []
-        for name in cordoned:
-            try:
-                await hands.uncordon(name)
-            except IacorchError:
-                still.append(name)
-        if still:
-            say(f"still cordoned: {', '.join(still)}; the next run uncordons them")
+    except BaseException:
+        if still := await _uncordon(_nodes(batch), hands):
+            say(f"{still}; the next run uncordons them")
+        raise
+
+
+def _nodes(batch: Batch) -> tuple[str, ...]:
+    return tuple(member.name for member in batch.members if member.role == "node")
+
+
+async def _uncordon(names: Sequence[str], hands: Hands) -> str:
+    """Which are still cordoned, and why; "" when none is."""
+    still: dict[str, str] = {}
+    for name in names:
+        try:
+            await hands.uncordon(name)
+        except IacorchError as error:
+            still[name] = error.message
+    return f"still cordoned: {', '.join(still)} ({next(iter(still.values()))})" if still else ""
 
 
 class Cluster:
@@ -163,12 +181,27 @@ class Cluster:
 
     async def _mark(self, name: str, *, cordoned: bool) -> None:
         """A Node that is gone, or was never there, has nothing to mark."""
-        value = True if cordoned else None
-        patch = {
-            "metadata": {"annotations": {CORDONED: "true" if cordoned else None}},
-            "spec": {"unschedulable": value},
-        }
-        try:
-            await self._client.patch(NODE, "", name, patch)
-        except NotFound:
-            self._say(f"{name}: there is no such Node")
+        for _ in range(limits.ROLLOUT_MARK_TRIES):
+            try:
+                node = await self._client.get(NODE, "", name)
+                if is_cordoned(node) if cordoned else not is_ours(node):
+                    return
+                await self._client.patch(NODE, "", name, _marking(node, cordoned=cordoned))
+            except NotFound:
+                self._say(f"{name}: there is no such Node")
+                return
+            except Conflict as stale:
+                conflict = stale  # somebody wrote it since it was read: whose is it now?
+            else:
+                return
+        raise conflict
+
+
+def _marking(node: Object, *, cordoned: bool) -> Object:
+    return {
+        "metadata": {
+            "resourceVersion": objects.resource_version(node),
+            "annotations": {CORDONED: "true" if cordoned else None},
+        },
+        "spec": {"unschedulable": True if cordoned else None},
+    }

@@ -49,7 +49,7 @@ def test_order(members: list[Member], at_once: int, expected: list[str]) -> None
 
 
 def test_a_node_that_a_run_before_left_cordoned_is_to_be_uncordoned() -> None:
-    found = plan([node("a", current=True, cordoned="by us"), node("b", current=True, cordoned="by others")])
+    found = plan([node("a", current=True, left_cordoned=True), node("b", current=True)])
     assert (found.batches, found.leftovers, found.current) == ((), ("a",), ("a", "b"))
 
 
@@ -90,15 +90,15 @@ def test_members_are_read_from_states_and_nodes() -> None:
     )
     nodes = [live("a", cordoned="us"), live("b", cordoned="others"), live("c", ready=False)]
     found = {
-        m.name: (m.role, m.zone, m.current, m.ready, m.cordoned)
+        m.name: (m.role, m.zone, m.current, m.ready, m.left_cordoned)
         for m in members_of({"s": snapshot}, nodes, release="new")
     }
     assert found == {
-        "server": ("control-plane", "", True, True, ""),
-        "a": ("node", "z", True, True, "by us"),
-        "b": ("node", "z", False, True, "by others"),
-        "c": ("node", "z", False, False, ""),  # its last upgrade failed
-        "d": ("node", "", False, False, ""),  # nobody knows its Node
+        "server": ("control-plane", "", True, True, False),
+        "a": ("node", "z", True, True, True),
+        "b": ("node", "z", False, True, False),
+        "c": ("node", "z", False, False, False),  # its last upgrade failed
+        "d": ("node", "", False, False, False),  # nobody knows its Node
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 
 from iacorch.api import objects
 from iacorch.api.catalogue import NODE, POD
+from iacorch.errors import Unavailable
 from iacorch.infra.engine.contract import Deployer, Listener, Options, Result, StackRef, ignore
 from iacorch.infra.engine.errors import ResourceFailed
 from iacorch.kit.clock import LoopClock
@@ -34,6 +35,8 @@ class World:
     fails: str = ""
     targets: list[tuple[str, ...]] = field(default_factory=list)
     seen: list[list[str]] = field(default_factory=list)
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+    """What somebody else does while a machine is changed."""
     said: list[str] = field(default_factory=list)
 
     async def up(self, stack: StackRef, options: Options, listen: Listener = ignore) -> Result:
@@ -41,15 +44,17 @@ class World:
         self.targets.append(options.targets)
         nodes = (await self.client.list(NODE)).items
         self.seen.append([node["metadata"]["name"] for node in nodes if objects.spec(node).get("unschedulable")])
+        if self.meanwhile is not None:
+            await self.meanwhile()
         if self.fails in options.targets:
             raise ResourceFailed("the new build does not work, so build 1 runs again", urn=self.fails)
         return Result({}, {}, 0.0)
 
-    def hands(self) -> Cluster:
+    def hands(self, kind: type[Cluster] = Cluster) -> Cluster:
         refs = {"s": StackRef(Path(), "s", "")}
         deployer = cast("Deployer", self)
         clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC))
-        return Cluster(
+        return kind(
             self.client, deployer, refs, clock,
             say=self.said.append, listen=ignore, drain_seconds=0.0, wanted="new/ca.1",
         )  # fmt: skip
@@ -76,10 +81,10 @@ async def world() -> World:
     return await new_world()
 
 
-async def new_world() -> World:
+async def new_world(client_of: type[LocalClient] = LocalClient) -> World:
     registry = Registry(MemoryStore(), clock=LoopClock(datetime(2026, 1, 1, tzinfo=UTC)), ids=SeededIds(1))
     await bootstrapping.fill(registry)
-    client = LocalClient(registry)
+    client = client_of(registry)
     for name in ("a", "b", "c"):
         await client.create(NODE, {"metadata": {"name": name}, "status": READY})
         metadata = {"name": f"on-{name}", "namespace": "default"}
@@ -150,11 +155,41 @@ async def test_what_others_cordoned_stays_so_and_what_we_left_does_not(world: Wo
     await hands.cordon("b")
     await hands.cordon("c")
     members = (
-        Member("a", "a", "s", "node", cordoned="by others"),
-        Member("b", "b", "s", "node", cordoned="by us"),
-        Member("c", "c", "s", "node", current=True, cordoned="by us"),
+        Member("a", "a", "s", "node"),
+        Member("b", "b", "s", "node", left_cordoned=True),
+        Member("c", "c", "s", "node", current=True, left_cordoned=True),
     )
     assert await changed(world, members=members) == ("a", "b")
     assert await world.cordoned() == ["a"]
     nodes = (await world.client.list(NODE)).items
     assert not any(CORDONED in node["metadata"].get("annotations", {}) for node in nodes)
+
+
+async def test_what_others_cordon_while_it_goes_on_stays_so(world: World) -> None:
+    """The plan is from before: whose a cordon is is asked of the Node as it is then."""
+
+    async def a_person() -> None:
+        await world.client.patch(NODE, "", "c", {"spec": {"unschedulable": True}})
+
+    world.meanwhile = a_person
+    assert await changed(world) == ("server", "a", "b", "c")
+    assert await world.cordoned() == ["c"]
+
+
+async def test_a_leftover_that_a_person_took_over_stays_cordoned(world: World) -> None:
+    """Between the plan, which may wait long for somebody to agree, and its carrying out."""
+    await world.client.patch(NODE, "", "a", {"spec": {"unschedulable": True}})
+    await changed(world, members=(Member("a", "a", "s", "node", current=True, left_cordoned=True),))
+    assert await world.cordoned() == ["a"]
+
+
+async def test_a_node_that_cannot_be_uncordoned_ends_it(world: World) -> None:
+    class Clumsy(Cluster):
+        async def uncordon(self, name: str) -> None:
+            raise Unavailable("nobody answers")
+
+    with pytest.raises(RolloutStopped, match=r"still cordoned: a \(nobody answers\); changed before: a") as stopped:
+        await run(plan(MEMBERS[1:]), world.hands(Clumsy), world.said.append, Rules(force=True))
+    assert stopped.value.done == ("a",), "b was not begun"
+    await changed(world, members=(Member("a", "a", "s", "node", current=True, left_cordoned=True),))
+    assert await world.cordoned() == []

@@ -4,26 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
 from iacorch.api import objects
-from iacorch.api.catalogue import NODE_CLAIM
+from iacorch.api.catalogue import NODE_CLAIM, Kind
+from iacorch.api.objects import Object
+from iacorch.errors import Unavailable
 from iacorch.infra.bootstrap.marks import UPDATE
+from iacorch.kit import limits
 from iacorch.kit.virtual import run_virtual
 from iacorch.rollout.plan import Member
 from iacorch.rollout.run import RolloutStopped
+from iacorch.server.local import LocalClient
 from tests.rollout.test_run import MEMBERS, World, changed, new_world
 
 OF_A_POOL = Member("c", "", "", "node", "z2", claim="claim-c")
 Story = Callable[[World], Awaitable[None]]
 
 
+class Line(LocalClient):
+    """`away` while nobody answers; `before_patch` is what somebody else does just before a claim is patched."""
+
+    away = False
+    before_patch: Callable[[], Awaitable[object]] | None = None
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        if self.away:
+            raise Unavailable("nobody answers")
+        return await super().get(kind, namespace, name)
+
+    async def patch(self, kind: Kind, *args: Any, **options: Any) -> Object:
+        if kind == NODE_CLAIM and self.before_patch is not None:
+            before, self.before_patch = self.before_patch, None
+            await before()
+        return await super().patch(kind, *args, **options)
+
+
 def told(story: Story) -> None:
     """With node c of a pool, and its claim."""
 
     async def main() -> None:
-        world = await new_world()
+        world = await new_world(Line)
         offering = {"machineType": "m", "capacityType": "owned", "capacity": {"cpu": "1"}}
         spec = {"classRef": {"name": "class"}, "offering": offering}
         claim = {"apiVersion": NODE_CLAIM.api_version, "kind": "NodeClaim", "metadata": {"name": "claim-c"}}
@@ -80,6 +104,46 @@ def test_it_is_said_when_nobody_hears_the_wish() -> None:
         with pytest.raises(RolloutStopped, match="nobody has taken up the wish") as stopped:
             await changed(world, members=(OF_A_POOL,))
         assert "iacorch provisioner" in stopped.value.hint
+
+    told(story)
+
+
+def test_while_the_api_is_away_nobody_is_called_silent() -> None:
+    """Its machine may be the very one that is changed, and nobody can take a wish up meanwhile."""
+
+    async def story(world: World) -> None:
+        line = cast("Line", world.client)
+
+        async def outage() -> None:
+            await asyncio.sleep(1)
+            line.away = True
+            await asyncio.sleep(2 * limits.WISH_HEARD_SECONDS)
+            line.away = False
+            await asyncio.sleep(limits.WISH_HEARD_SECONDS / 2)
+            await provisioner(world, ("True", "it runs new"))
+
+        done, _ = await asyncio.gather(changed(world, members=(OF_A_POOL,)), outage())
+        assert done == ("c",)
+
+    told(story)
+
+
+def test_a_wish_that_is_written_while_ours_is_taken_back_stays() -> None:
+    async def story(world: World) -> None:
+        line = cast("Line", world.client)
+        theirs = {"metadata": {"annotations": {UPDATE: "theirs 1"}}}
+
+        async def heard() -> None:
+            await provisioner(world, ("Unknown", "Unpack the bundle"))
+            line.before_patch = partial(LocalClient.patch, line, NODE_CLAIM, "", "claim-c", theirs)
+
+        answering = asyncio.ensure_future(heard())
+        with pytest.raises(RolloutStopped, match="not done after"):
+            await changed(world, members=(OF_A_POOL,))
+        await answering
+        claim = await world.client.get(NODE_CLAIM, "", "claim-c")
+        assert objects.annotations(claim)[UPDATE] == "theirs 1"
+        await world.client.patch(NODE_CLAIM, "", "claim-c", {"metadata": {"annotations": {UPDATE: None}}})
 
     told(story)
 
