@@ -17,6 +17,7 @@ from iacorch.client.contract import Client
 from iacorch.errors import ApiError, Unavailable
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
+from iacorch.kit.tasks import Tasks
 from iacorch.why.model import World, statuses
 
 #: namespace, pod, container -> its last lines
@@ -36,23 +37,30 @@ _KINDS: Final[dict[str, Kind]] = {
 
 
 async def gather(client: Client, logs: Logs, clock: Clock) -> World:
-    unseen: list[str] = []
+    """Raises Unavailable."""
 
-    async def read(field: str, kind: Kind) -> tuple[Object, ...]:
+    async def read(field: str, kind: Kind) -> tuple[tuple[Object, ...], str]:
+        """What there is, and why that is not known."""
         try:
-            return tuple((await client.list(kind)).items)
+            return tuple((await client.list(kind)).items), ""
         except Unavailable:
             raise
         except ApiError as error:
-            unseen.append(f"{field.replace('_', ' ')}: {error.message}")
-            return ()
+            return (), f"{field.replace('_', ' ')}: {error.message}"
 
-    read_all = await asyncio.gather(*(read(field, kind) for field, kind in _KINDS.items()))
-    found = dict(zip(_KINDS, read_all, strict=True))
-    return World(clock.now(), **found, logs=await _last_words(found["pods"], logs), unseen=tuple(sorted(unseen)))
+    async with Tasks("why") as tasks:
+        asked = {field: tasks.spawn(read(field, kind)) for field, kind in _KINDS.items()}
+        answers = {field: await answer for field, answer in asked.items()}
+        found = {field: items for field, (items, _) in answers.items()}
+        return World(
+            clock.now(),
+            **found,
+            logs=await _last_words(found["pods"], logs, tasks),
+            unseen=tuple(why for _, why in answers.values() if why),
+        )
 
 
-async def _last_words(pods: tuple[Object, ...], logs: Logs) -> dict[str, str]:
+async def _last_words(pods: tuple[Object, ...], logs: Logs, tasks: Tasks) -> dict[str, str]:
     """Of containers that crashed. An agent that does not answer has none to tell."""
     crashed: dict[str, tuple[str, str, str]] = {}
     owners: set[tuple[str, str]] = set()
@@ -74,4 +82,5 @@ async def _last_words(pods: tuple[Object, ...], logs: Logs) -> dict[str, str]:
         except (ApiError, TimeoutError):
             return ""
 
-    return dict(zip(crashed, await asyncio.gather(*map(one, crashed.values())), strict=True))
+    answers = {key: tasks.spawn(one(asked)) for key, asked in crashed.items()}
+    return {key: await lines for key, lines in answers.items()}
