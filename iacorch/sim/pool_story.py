@@ -73,7 +73,7 @@ class _Story:
         for app in _APPS:
             await world.deploy(app, self._draw(4))
         world.cloud.faults.rates = _STORM
-        world.cloud.faults.never_boot_rate = 0.05
+        world.cloud.faults.never_boot_rate = world.cloud.faults.break_rate = 0.05
         try:
             for _ in range(self._events):
                 await world.calm(seconds=5 + 55 * self._ids.fraction())
@@ -119,7 +119,7 @@ class _Story:
         world = self._world
         self._say("calm")
         world.cloud.faults.rates, world.cloud.faults.dry = {}, set()
-        world.cloud.faults.never_boot_rate = 0.0
+        world.cloud.faults.never_boot_rate = world.cloud.faults.break_rate = 0.0
         world.line.dies_at = 0
         seconds = await world.until(self._converged, seconds=_CONVERGE_SECONDS, what="everything converged")
         world.checks.nothing_leaked(await world.claims())

@@ -10,7 +10,8 @@ import pytest
 from iacorch.api.objects import Object
 from iacorch.errors import IacorchError
 from iacorch.infra.engine.errors import ResourceFailed
-from iacorch.infra.machines.errors import InsufficientCapacity
+from iacorch.infra.machines.contract import MachineId
+from iacorch.infra.machines.errors import InsufficientCapacity, NeverBooted
 from iacorch.kit import limits
 from iacorch.provision.machines import reaper
 from iacorch.provision.machines.contract import Owned
@@ -118,6 +119,10 @@ def test_only_machines_of_claims_that_are_gone_are_nobodys(claim: str, nobodys: 
         pytest.param(InsufficientCapacity(zone="a", instance_type="m"), "InsufficientCapacity", id="by a driver"),
         pytest.param(ResourceFailed("QuotaExceeded: the quota is used up"), "QuotaExceeded", id="through a stack"),
         pytest.param(ResourceFailed("x: UnknownSize: there is no m"), "UnknownSize", id="a special case of one"),
+        pytest.param(
+            NeverBooted(MachineId("i-1"), waited_seconds=3, seen="broken"), "NeverBooted", id="made, and of no use"
+        ),
+        pytest.param(ResourceFailed("x: 1 error: NeverBooted: i-1 was not running"), "NeverBooted", id="half-made"),
         pytest.param(ResourceFailed("CloudUnavailable: later"), "", id="no refusal"),
         pytest.param(ResourceFailed("a QuotaExceeded that is only spoken of"), "", id="not named"),
     ],

@@ -11,11 +11,16 @@ import structlog
 
 from iacorch.api import objects
 from iacorch.api.catalogue import EVENT, MACHINE_CLASS, NODE_CLAIM, NODE_POOL
+from iacorch.kit import limits
 from iacorch.kit.virtual import run_virtual
 from iacorch.sim.pool_story import tell
 from iacorch.sim.pools import PoolWorld, opened
 
 Story = Callable[[PoolWorld], Awaitable[None]]
+ONE_TYPE = [
+    {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["fake-1a"]},
+    {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["general.large"]},
+]
 
 
 @pytest.fixture(autouse=True)
@@ -85,10 +90,7 @@ def test_a_refused_offer_is_fallen_back_from_within_a_minute_and_come_back_to(tm
         spot = {o.key for o in world.cloud.offerings if o.capacity_type == "spot"}
         world.cloud.faults.dry |= spot
         await world.create_class()
-        await world.create_pool(requirements=[
-            {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["fake-1a"]},
-            {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["general.large"]},
-        ])  # fmt: skip
+        await world.create_pool(requirements=ONE_TYPE)
         await world.deploy("web", 4)
         assert await all_run(world, "web", 4) < 60 + 20  # and the boot
         assert {i.spec.capacity_type.value for i in world.cloud.alive()} == {"on-demand"}
@@ -99,6 +101,32 @@ def test_a_refused_offer_is_fallen_back_from_within_a_minute_and_come_back_to(tm
             return {i.spec.capacity_type.value for i in alive} == {"spot"} and await world.running("web") == 4
 
         await world.until(cheap_again, seconds=900, what="spot took over")
+
+    play(story, tmp_path)
+
+
+@pytest.mark.parametrize("breaks", [True, False], ids=["it breaks", "it never boots"])
+def test_a_machine_that_does_not_come_up_is_fallen_back_from_within_a_minute(breaks: bool, tmp_path: Path) -> None:
+    """After the cloud has said so, or after the time that a machine may take to boot."""
+
+    async def story(world: PoolWorld) -> None:
+        faults = world.cloud.faults
+        if breaks:
+            faults.brittle |= {o.key for o in world.cloud.offerings if o.capacity_type == "spot"}
+        faults.never_boot_rate = 0.0 if breaks else 1.0
+        await world.create_class()
+        await world.create_pool(requirements=ONE_TYPE)
+        await world.deploy("web", 4)
+        await machines(world, 1)
+        (first,) = world.cloud.alive()
+        faults.never_boot_rate = 0.0
+        known = faults.boot_seconds if breaks else limits.MACHINE_BOOT_SECONDS
+        assert await all_run(world, "web", 4, seconds=600) < known + 60 + faults.boot_seconds
+        await machines(world, 1)  # what is of no use was given back
+        (second,) = world.cloud.alive()
+        assert (first.spec.capacity_type.value, second.spec.capacity_type.value) == ("spot", "on-demand")
+        (machine_class,) = await world.every(MACHINE_CLASS)
+        assert [entry["reason"] for entry in objects.status(machine_class)["refused"]] == ["NeverBooted"]
 
     play(story, tmp_path)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from iacorch.infra.machines.contract import Machine, MachineDriver, MachineId, MachineState
 from iacorch.infra.machines.errors import (
@@ -25,6 +25,8 @@ from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 
 T = TypeVar("T")
+_HOPELESS: Final = frozenset({MachineState.BROKEN, MachineState.DELETING})
+"""What a machine that is being made does not come back from. EC2 takes one away again that it could not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ async def wait_running(
         if machine.interruption is not None and machine.state is MachineState.DELETING:
             raise Interrupted(id, machine.interruption.reason)
         seen = f"{machine.state.value} {machine.problem}".strip()
-        if machine.state is MachineState.BROKEN or clock.monotonic() >= deadline:
+        if machine.state in _HOPELESS or clock.monotonic() >= deadline:
             waited = timeout_seconds - max(0.0, deadline - clock.monotonic())
             raise NeverBooted(id, waited_seconds=waited, seen=seen, console=await console_tail(driver, id))
         if seen != told:

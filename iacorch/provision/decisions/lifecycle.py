@@ -66,7 +66,7 @@ RUNG_WORK: Final[Mapping[Rung, Work]] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a piece of work ended. `refused`: nothing was made, and asking again will not help."""
+    """How a piece of work ended. `refused`: no machine came of it, and asking again for the same will not help."""
 
     work: Work
     ok: bool

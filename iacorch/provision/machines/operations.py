@@ -19,8 +19,10 @@ from iacorch.errors import EngineError, IacorchError
 from iacorch.infra.machines.errors import (
     CannotDo,
     InsufficientCapacity,
+    Interrupted,
     InvalidSpec,
     MissingCredentials,
+    NeverBooted,
     NotPermitted,
     QuotaExceeded,
 )
@@ -34,6 +36,8 @@ from iacorch.provision.machines.journal import Journal
 
 log = structlog.get_logger(__name__)
 _REFUSALS = (InsufficientCapacity, QuotaExceeded, InvalidSpec, NotPermitted, MissingCredentials, CannotDo)
+_SPENT = (NeverBooted, Interrupted)
+"""A machine was made and is of no use: asking again under the claim's token would only find it again."""
 _NAMED = re.compile(r"\b([A-Z][A-Za-z]+): ")
 """As the provider begins what it says of a machine's error."""
 _SECONDS = {Work.DRAIN: 2 * limits.CLAIM_DRAIN_SECONDS}
@@ -113,7 +117,10 @@ class Operations:
             async with asyncio.timeout(_SECONDS.get(work, limits.LAUNCH_SECONDS)):
                 return await self._do(order, work)
         except TimeoutError:
-            return Outcome(work, ok=False, reason="TimedOut", message=f"{work} took too long")
+            # A launch has had all the time that a machine may take until its node is Ready.
+            return Outcome(
+                work, ok=False, reason="TimedOut", message=f"{work} took too long", refused=work is Work.LAUNCH
+            )
         except IacorchError as error:
             log.info("not done", work=str(work), claim=order.name, error=error.message)
             words = f"{error.message}; {error.hint}" if error.hint else error.message
@@ -152,12 +159,14 @@ class Operations:
 
 
 def refusal_in(error: IacorchError) -> str:
-    """The name of the refusal that an error is, or (from a stack, which has only words) names; "" for others."""
-    if isinstance(error, _REFUSALS):
+    """The name of what makes asking again useless, which the error is, or (from a stack, which has only words) names;
+    "" for other errors."""
+    final = (*_REFUSALS, *_SPENT)
+    if isinstance(error, final):
         return type(error).__name__
     if isinstance(error, EngineError):
         named = _NAMED.findall(error.message)
-        return next((name for name in named if name in _names(_REFUSALS)), "")
+        return next((name for name in named if name in _names(final)), "")
     return ""
 
 

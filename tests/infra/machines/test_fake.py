@@ -18,6 +18,7 @@ from iacorch.infra.machines.errors import (
 )
 from iacorch.infra.machines.fake import FakeCloud, FakeDriver, Fault, Faults, Quotas
 from iacorch.infra.machines.retries import wait_running
+from iacorch.kit import limits
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.ids import SeededIds
 from iacorch.kit.virtual import run_virtual
@@ -84,6 +85,20 @@ def test_a_machine_that_never_boots_is_told_with_its_console() -> None:
             await wait_running(driver, made.id, clock, timeout_seconds=60)
 
     world(story, faults=Faults(never_boot_rate=1.0))
+
+
+@pytest.mark.parametrize(("breaks", "state"), [(True, "broken its host failed"), (False, "deleting")])
+def test_a_machine_that_broke_or_goes_while_it_is_made_is_not_waited_for(breaks: bool, state: str) -> None:
+    async def story(cloud: FakeCloud, driver: FakeDriver, clock: LoopClock) -> None:
+        made = await driver.create(SPEC)
+        if not breaks:
+            await cloud.terminate(made.id)
+        began = clock.monotonic()
+        with pytest.raises(NeverBooted, match=state):
+            await wait_running(driver, made.id, clock)
+        assert clock.monotonic() - began < limits.MACHINE_BOOT_SECONDS / 2
+
+    world(story, faults=Faults(break_rate=1.0 if breaks else 0.0))
 
 
 def test_a_spot_machine_gets_notice_and_is_taken() -> None:

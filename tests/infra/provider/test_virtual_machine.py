@@ -137,7 +137,7 @@ async def test_what_replaces_and_what_does_not(change: dict[str, Any], replaces:
 async def test_a_machine_that_never_boots_is_kept_as_half_made() -> None:
     async with bench(Faults(never_boot_rate=1.0)) as world:
         inputs = await world.check(INPUTS)
-        with pytest.raises(grpc.aio.AioRpcError, match="was not running after 60 s") as caught:
+        with pytest.raises(grpc.aio.AioRpcError, match=r"NeverBooted: .* was not running after 60 s") as caught:
             await world.create(inputs)
         detail = provider_pb2.ErrorResourceInitFailed()
         raw = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]

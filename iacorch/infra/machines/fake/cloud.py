@@ -56,6 +56,7 @@ class Instance:
     visible: datetime
     boots: datetime
     on: bool = True
+    broken: bool = False
     ends: datetime | None = None
     gone: datetime | None = None
     interruption: Interruption | None = None
@@ -69,7 +70,9 @@ class Instance:
             return MachineState.DELETING
         if not self.on:
             return MachineState.STOPPED
-        return MachineState.RUNNING if now >= self.boots else MachineState.PENDING
+        if now < self.boots:
+            return MachineState.PENDING
+        return MachineState.BROKEN if self.broken else MachineState.RUNNING
 
 
 class FakeCloud:
@@ -255,7 +258,8 @@ class FakeCloud:
 
     def _make(self, spec: MachineSpec, offering: Offering) -> Instance:
         now, self._made = self._clock.now(), self._made + 1
-        boots = self._ids.fraction() >= self.faults.never_boot_rate
+        drawn, never = self._ids.fraction(), self.faults.never_boot_rate
+        boots, breaks = drawn >= never, never <= drawn < never + self.faults.break_rate
         instance = Instance(
             id=MachineId(f"i-{self._made:08x}"),
             spec=dataclasses.replace(spec),
@@ -265,6 +269,7 @@ class FakeCloud:
             made=now,
             visible=now + timedelta(seconds=self.faults.visible_after_seconds),
             boots=now + (timedelta(seconds=self.faults.boot_seconds) if boots else _FOREVER),
+            broken=breaks or offering.key in self.faults.brittle,
         )
         self.instances[instance.id] = instance
         return instance

@@ -200,5 +200,6 @@ class FakeDriver:
             labels={name: value for name, value in instance.tags.items() if name not in ours},
             created_at=instance.made,
             data_disks=tuple(f"vol-{instance.id}-{n}" for n in range(len(spec.data_disks))),
+            problem="its host failed" if state is MachineState.BROKEN else "",
             interruption=instance.interruption,
         )

@@ -34,6 +34,7 @@ class Faults:
     rates: Mapping[Fault, float] = field(default_factory=dict)
     script: dict[str, deque[Fault]] = field(default_factory=dict)
     never_boot_rate: float = 0.0
+    break_rate: float = 0.0
     latency_seconds: float = 0.05
     visible_after_seconds: float = 0.0
     """Until what was made is found by `describe` and `list`."""
@@ -41,6 +42,8 @@ class Faults:
     delete_seconds: float = 5.0
     dry: set[tuple[str, str, str]] = field(default_factory=set)
     """Keys of offerings (instance type, zone, capacity type) of which there are none now."""
+    brittle: set[tuple[str, str, str]] = field(default_factory=set)
+    """Keys of offerings whose machines break where others begin to run."""
 
     def then(self, operation: str, *faults: Fault) -> None:
         """Script the next calls of one operation."""

@@ -145,7 +145,8 @@ class VirtualMachines:
                 driver, machine.id, self._clock, timeout_seconds=request.timeout_seconds, say=request.say
             )
         except MachineError as error:
-            raise HalfMade(_made(machine, price), [words(error)]) from error
+            # By its name, as the servicer tells errors that made nothing: who reads it may act on it.
+            raise HalfMade(_made(machine, price), [f"{type(error).__name__}: {words(error)}"]) from error
         return _made(running, price)
 
     @asynccontextmanager
