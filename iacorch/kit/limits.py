@@ -366,6 +366,8 @@ PROVISION_BATCH_SECONDS: Final = 1.0
 """Decisions about the whole fleet are at least this far apart: pods that arrive together are decided together."""
 PROVISION_LOOK_SECONDS: Final = 10.0
 """How often the fleet is looked at when nothing changes: hours, expiry, consolidation, accounts."""
+EXPIRY_LOOK_SECONDS: Final = 3_600.0
+"""How often at least a machine's age is looked at."""
 PROVISION_GROUPS_AHEAD: Final = 64
 """Different pods looked at when a machine's size is estimated; the scheduler's filters decide about all of them."""
 LEADER_RENEW_SECONDS: Final = 4.0

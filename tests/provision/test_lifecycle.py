@@ -132,7 +132,9 @@ def test_what_disruption_reads_is_told(seen: dict[str, Any], seconds: float, con
 
 def test_an_old_machine_is_expired() -> None:
     old = {**READY, "spec": {**READY["spec"], "expireAfter": "1h"}}
-    assert "Expired" not in states(step(old, seconds=3599, node=WELL))
+    young = step(old, seconds=3500, node=WELL)
+    assert "Expired" not in states(young)
+    assert young.again_seconds == 100, "its age alone wakes it"
     assert states(step(old, seconds=3600, node=WELL))["Expired"] == "True Expired"
 
 

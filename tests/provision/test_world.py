@@ -229,6 +229,35 @@ def test_a_closed_pool_gives_its_machines_back_and_opens_again(tmp_path: Path) -
     play(story, tmp_path)
 
 
+def test_machines_that_are_too_old_are_renewed_one_after_the_other(tmp_path: Path) -> None:
+    """Nothing else happens: it is their age alone that wakes somebody."""
+
+    async def story(world: PoolWorld) -> None:
+        await world.create_class()
+        await world.create_pool(
+            requirements=ONE_TYPE,
+            expireAfter="10m",
+            disruption={"consolidationPolicy": "Never", "budgets": [{"machines": 1}]},
+        )
+        await world.deploy("web", 2, cpu="2500m")
+        await all_run(world, "web", 2)
+        began, old = world.clock.monotonic(), {objects.uid(claim) for claim in await world.claims()}
+        least = len(old)
+
+        async def renewed() -> bool:
+            nonlocal least
+            least = min(least, await world.running("web"))
+            uids = {objects.uid(claim) for claim in await world.claims()}
+            return uids.isdisjoint(old) and await world.running("web") == 2
+
+        await world.until(renewed, seconds=900, what="both are new")
+        assert world.clock.monotonic() - began > 600 - 120
+        assert least == 1, "one at a time"
+        await machines(world, 2)
+
+    play(story, tmp_path)
+
+
 POINTS = int(os.environ.get("IACORCH_KILLS", "0"))
 
 

@@ -39,6 +39,7 @@ from iacorch.provision.pools.pool import Pool
 from iacorch.provision.pools.words import OUT_OF_SERVICE, POOL_LABEL, Condition, Reason
 
 _JOIN_BROKEN: Final = "NeverJoined"
+_WAITING: Final = "Waiting"
 
 
 class Work(StrEnum):
@@ -257,10 +258,10 @@ class _Stepper:
             return self._done(again_seconds=limits.PROVISION_LOOK_SECONDS, why="updating")
         self._status["wish"] = claim.wish
         if self._seen.running is not None or self._is(Condition.REPAIRING):
-            self._set(Condition.UPDATED, "Unknown", "Waiting", "the machine is being repaired")
+            self._set(Condition.UPDATED, "Unknown", _WAITING, "the machine is being repaired")
             return None
         if (held_up := self._held_up()) is not None:
-            self._set(Condition.UPDATED, "Unknown", "Waiting", held_up)
+            self._set(Condition.UPDATED, "Unknown", _WAITING, held_up)
             return None
         self._set(Condition.UPDATED, "Unknown", "Updating", "bootstrap runs again")
         return self._done(Work.UPDATE, why="update")
@@ -294,6 +295,14 @@ class _Stepper:
         elif self._is(Condition.DRIFTED):
             self._set(Condition.DRIFTED, "False", "AsWanted", "")
 
+    def _expires_in(self) -> float | None:
+        """Seconds until its age alone changes what is told of it; in parts, as clocks are set and machines sleep."""
+        expire = self._claim.expire_after_seconds
+        if expire is None or self._is(Condition.EXPIRED):
+            return None
+        left = expire - (self._now - self._claim.created).total_seconds()
+        return min(max(left, 1.0), limits.EXPIRY_LOOK_SECONDS)
+
     def _tell_use(self) -> None:
         if self._seen.pods:
             self._set(Condition.EMPTY, "False", "InUse", "")
@@ -307,8 +316,12 @@ class _Stepper:
         if self._is(Condition.REPAIRING):
             self._set(Condition.REPAIRING, "False", "Repaired", "")
             self._say("Normal", "Repaired", f"the node is Ready again after {', '.join(history.tried) or 'some time'}")
-        again = limits.REPAIR_STABLE_SECONDS if history.tried else None
-        return self._done(again_seconds=again, why="ready")
+        waits = [limits.REPAIR_STABLE_SECONDS] if history.tried else []
+        if (left := self._expires_in()) is not None:
+            waits.append(left)
+        if self._condition(Condition.UPDATED).get("reason") == _WAITING:
+            waits.append(limits.PROVISION_LOOK_SECONDS)  # for the budgets, which nothing tells about
+        return self._done(again_seconds=min(waits, default=None), why="ready")
 
     def _unwell(self, node: Object | None) -> Step:
         words = (
