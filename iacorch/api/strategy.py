@@ -6,7 +6,7 @@ components write `status` through the status subresource, and neither writes the
 
 | request        | metadata                         | spec           | status                       |
 |----------------|----------------------------------|----------------|------------------------------|
-| create         | server's fields set anew         | the client's   | emptied (not for a Node)     |
+| create         | server's fields set anew         | the client's   | as it begins (a Node's stays)|
 | update         | server's fields kept             | the client's   | kept, if there is a /status  |
 | update /status | kept (annotations: the client's) | kept           | the client's                 |
 
@@ -32,7 +32,7 @@ _KEEPS_STATUS_ON_CREATE: Final = frozenset({("", "Node")})
 
 
 def prepare_create(kind: Kind, obj: Object, *, uid: str, now: datetime) -> Object:
-    """The object as it begins: identity, first generation, empty status. The name must already be decided."""
+    """The object as it begins: identity, first generation, first status. The name must already be decided."""
     metadata = {field: value for field, value in objects.metadata(obj).items() if field not in _SERVERS_METADATA}
     metadata.pop("resourceVersion", None)
     metadata.pop("selfLink", None)
@@ -122,6 +122,15 @@ def _create_service(obj: Object) -> Object:
     return {**obj, "status": {"loadBalancer": {}}}
 
 
+def _create_deployment(obj: Object) -> Object:
+    """Clients read `status` as soon as they have created; in Kubernetes it is there, with nothing in it."""
+    return {**obj, "status": {}}
+
+
+def _create_replica_set(obj: Object) -> Object:
+    return {**obj, "status": {"replicas": 0}}
+
+
 def _secret_data(obj: Object) -> Object:
     """`stringData` is write-only: it lands in `data`."""
     if "stringData" not in obj:
@@ -177,6 +186,8 @@ _CREATE: Final[Mapping[tuple[str, str], Callable[[Object], Object]]] = {
     ("", "Namespace"): _create_namespace,
     ("", "Service"): _create_service,
     ("", "Secret"): _secret_data,
+    ("apps", "Deployment"): _create_deployment,
+    ("apps", "ReplicaSet"): _create_replica_set,
 }
 _UPDATE: Final[Mapping[tuple[str, str], Callable[[Object, Object], Object]]] = {
     ("", "Secret"): _update_secret,

@@ -29,7 +29,16 @@ def test_what_a_client_says_about_identity_and_status_is_ignored_on_create() -> 
         "creationTimestamp": "2026-01-02T03:04:05Z",
         "generation": 1,
     }
-    assert "status" not in result
+    assert result["status"] == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins"),
+    [(catalogue.DEPLOYMENT, {}), (catalogue.REPLICA_SET, {"replicas": 0}), (catalogue.SERVICE, {"loadBalancer": {}})],
+    ids=lambda value: value.kind if isinstance(value, catalogue.Kind) else "",
+)
+def test_a_status_is_there_from_the_beginning(kind: catalogue.Kind, begins: dict[str, Any]) -> None:
+    assert created(kind, {"metadata": {"name": "x"}, "spec": {"template": {}}})["status"] == begins
 
 
 def test_generation_counts_changes_of_spec_only() -> None:

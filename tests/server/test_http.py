@@ -46,7 +46,7 @@ async def answer(request: Any) -> tuple[int, Any]:
         return response.status, await response.json()
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/version"])
+@pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/version", "/version/"])
 async def test_anybody_may_ask_for_health_and_version(running: World, path: str) -> None:
     async with running.session(None) as session, session.get(path) as response:
         assert response.status == 200

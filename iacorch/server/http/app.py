@@ -145,7 +145,7 @@ class ApiServer:
     async def _dispatch(
         self, request: web.BaseRequest, user: User | None, certified: Certified | None
     ) -> web.StreamResponse:
-        path = request.rel_url.raw_path
+        path = request.rel_url.raw_path.removesuffix("/") or "/"
         if path in OPEN_TO_ALL:
             return await self._public(path, verbose="verbose" in request.query)
         if user is None:
