@@ -3,6 +3,7 @@ whole servers that can become nodes."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
 import subprocess
@@ -63,7 +64,10 @@ def address_of(name: str) -> str:
 
 def gateway() -> str:
     """Where containers of Docker's own network reach this host."""
-    return docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    told = docker("network", "inspect", "bridge", "--format", "{{json (index .IPAM.Config 0)}}")
+    config: dict[str, str] = json.loads(told)
+    # An engine that was started for the first time does not say it: it is the first address of the subnet.
+    return config.get("Gateway") or str(ipaddress.ip_network(config["Subnet"])[1])
 
 
 @dataclass(frozen=True)
