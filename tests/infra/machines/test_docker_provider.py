@@ -6,7 +6,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import aiodocker
@@ -240,6 +240,44 @@ async def test_a_chosen_name_is_kept_and_differs_between_seeds(provider: Provide
 async def test_an_image_that_is_here_is_not_pulled(provider: Provider) -> None:
     _, _, state = await provider.create(REMOTE_IMAGE, "image", {"name": busybox.image(), "keepLocally": True})
     assert state["imageId"].startswith("sha256:")
+
+
+async def test_a_replacement_keeps_the_tag_that_it_shares_with_what_it_replaces(
+    provider: Provider, docker: aiodocker.Docker
+) -> None:
+    """Another trigger asks for the same image anew; the old resource is deleted once the new one is made."""
+    name = f"{provider.run}:1"
+    await docker.images.tag(busybox.image(), repo=provider.run, tag="1")
+    try:
+        id, _, old = await provider.create(REMOTE_IMAGE, "image", {"name": name, "triggers": {"day": "1"}})
+        await provider.create(REMOTE_IMAGE, "image", {"name": name, "triggers": {"day": "2"}})
+        await provider.delete(provider.urn(REMOTE_IMAGE, "image"), id, old)
+        assert (await docker.images.inspect(name))["Id"] == old["imageId"]
+    finally:
+        with suppress(aiodocker.DockerError):
+            await docker.images.delete(name)
+
+
+async def test_an_image_that_nothing_replaces_goes(provider: Provider, docker: aiodocker.Docker) -> None:
+    name = f"{provider.run}:1"
+    await docker.images.tag(busybox.image(), repo=provider.run, tag="1")
+    shown = await docker.images.inspect(name)
+    state = {"name": name, "imageId": shown["Id"]}
+    await provider.delete(provider.urn(REMOTE_IMAGE, "image"), f"{shown['Id']}{name}", state)
+    with pytest.raises(aiodocker.DockerError, match="No such image"):
+        await docker.images.inspect(name)
+
+
+async def test_a_file_that_is_not_there_to_be_uploaded_is_named(provider: Provider) -> None:
+    nowhere = {"file": "/etc/told", "source": "/nonexistent/told"}
+    for upload, words in ((nowhere, "No such file"), ({"file": "/etc/told", "contentBase64": "%"}, "base64")):
+        inputs = box(uploads=[upload], start=False)
+        with pytest.raises(grpc.aio.AioRpcError, match=rf"uploading /etc/told .*{words}") as refused:
+            await provider.create(CONTAINER, "box", inputs)
+        assert "does not answer" not in str(refused.value.details())
+    checked = await provider.check(CONTAINER, "box", box(start=False))
+    name = wire.decode(checked.inputs)[0]["name"]
+    await provider.delete(provider.urn(CONTAINER, "box"), name, {})
 
 
 async def test_another_resource_type_is_refused_by_name(provider: Provider) -> None:

@@ -7,10 +7,12 @@ put into the state, where `changes` compares it with the inputs.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import tarfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,7 @@ class Containers:
 
     async def _bring_up(self, id: str, inputs: Properties, *, fill: bool) -> Made:
         """Every step after the container exists; whichever fails, the ID is not lost."""
+        shown: dict[str, Any] | None = None
         try:
             await self._attach(id, inputs)
             if fill:
@@ -105,7 +108,8 @@ class Containers:
             if inputs.get("start") is not False:
                 await self._start(id, inputs)
         except DockerRefused as error:
-            shown = await self._show(id)
+            with suppress(DockerRefused):  # what ended it may end this too
+                shown = await self._show(id)
             raise HalfMade(id=id, outputs=outputs(inputs, shown or {}), reasons=[error.message]) from error
         shown = await self._show(id)
         if shown is None and inputs.get("rm"):
@@ -129,8 +133,13 @@ class Containers:
 
     async def _upload(self, id: str, inputs: Properties) -> None:
         for upload in inputs.get("uploads") or []:
-            with translated(f"uploading {upload['file']} to container {inputs['name']}"):
-                await self._container(id).put_archive("/", _archive(upload))
+            doing = f"uploading {upload['file']} to container {inputs['name']}"
+            try:
+                archive = await asyncio.to_thread(_archive, upload)
+            except (OSError, ValueError) as error:
+                raise DockerRefused(f"{doing}: {error}", status=0) from error
+            with translated(doing):
+                await self._container(id).put_archive("/", archive)
 
     async def _start(self, id: str, inputs: Properties) -> None:
         container = self._container(id)
@@ -233,9 +242,9 @@ def _network_data(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _archive(upload: Mapping[str, Any]) -> bytes:
-    """One upload as a tar that is unpacked at the container's root."""
+    """One upload as a tar that is unpacked at the container's root. Raises OSError, ValueError."""
     if (encoded := upload.get("contentBase64")) is not None:
-        content = base64.b64decode(encoded)
+        content = base64.b64decode("".join(encoded.split()), validate=True)
     elif (source := upload.get("source")) is not None:
         content = Path(source).read_bytes()
     else:

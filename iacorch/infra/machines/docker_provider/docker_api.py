@@ -26,6 +26,8 @@ INPUTS_LABEL: Final = "dev.iacorch.inputs"
 
 CONFLICT: Final = 409
 """The engine's status for a name that is taken."""
+_NOT_REACHED: Final = 900
+"""What aiodocker puts in a status's place when it could not connect."""
 
 
 def connect(host: str | None) -> aiodocker.Docker:
@@ -49,11 +51,16 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except aiodocker.DockerError as error:
+        if error.status == _NOT_REACHED:
+            raise _silent(doing, error) from error
         raise DockerRefused(f"{doing}: {error.message}", status=error.status) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise DockerRefused(
-            f"{doing}: the Docker Engine does not answer: {error}", status=0, hint="is dockerd running? (docker info)"
-        ) from error
+        raise _silent(doing, error) from error
+
+
+def _silent(doing: str, error: Exception) -> DockerRefused:
+    words = f"{doing}: the Docker Engine does not answer: {error}"
+    return DockerRefused(words, status=0, hint="is dockerd running? (docker info)")
 
 
 async def unless_absent(call: Awaitable[T], *, doing: str) -> T | None:

@@ -26,9 +26,11 @@ class RemoteImages:
 
     def __init__(self, docker: aiodocker.Docker) -> None:
         self._docker = docker
+        self._made: set[str] = set()  # names, in this deployment: the process serves no other one
 
     async def create(self, urn: str, inputs: Properties) -> Made:
         name = inputs["name"]
+        self._made.add(name)
         if build := inputs.get("build"):
             shown = await _build(self._docker, name, build, args=build.get("buildArgs"), labels=build.get("labels"))
         elif (found := await _inspect(self._docker, name)) is not None:
@@ -53,8 +55,9 @@ class RemoteImages:
     async def delete(self, id: str, state: Properties) -> None:
         if state.get("keepLocally"):
             return
+        if state["name"] in self._made:
+            return  # a replacement was made first, and the tag is its own by now
         found = await _inspect(self._docker, state["name"])
-        # A replacement was made first and may have the tag by now: then there is nothing left of this one to remove.
         if found is not None and found["Id"] == state.get("imageId", found["Id"]):
             await _remove(self._docker, state["name"], force=bool(state.get("forceRemove")))
 
