@@ -39,6 +39,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         self._resources = {resource.spec.token: resource for resource in resources}
         self._teller = teller
         self._running: set[asyncio.Task[Any]] = set()
+        self._told_to_end: set[asyncio.Task[Any]] = set()
 
     async def Handshake(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=False, accept_outputs=False)
@@ -70,7 +71,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
 
     async def Cancel(self, request: Any, context: grpc.aio.ServicerContext) -> Any:
         """Stop what is in work; each call answers that it was cancelled."""
-        for task in list(self._running):
+        for task in self._running:
+            self._told_to_end.add(task)
             task.cancel()
         return empty_pb2.Empty()
 
@@ -210,8 +212,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
             # Only text travels: its name lets a program (`provision`) tell a refusal from a failure.
             name = f"{type(error).__name__}: " if isinstance(error, MachineError) else ""
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, name + words(error))
+        except asyncio.CancelledError:
+            if task not in self._told_to_end:
+                raise  # the engine has hung up, or this process ends: nobody listens
+            # grpc answers nothing by itself, and the engine would wait for ever
+            await context.abort(grpc.StatusCode.CANCELLED, "it was cancelled: the next update goes on with it")
         finally:
             self._running.discard(task)
+            self._told_to_end.discard(task)
 
 
 def _inputs(resource: Resource, properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,29 @@ async def test_a_manifest_follows_its_objects_from_first_to_last(kubeconfig: str
     assert await MANIFESTS.read(request(), made.id, second, made.outputs) is None
 
 
+async def test_what_an_update_that_failed_had_to_remove_is_removed_by_the_next_one(kubeconfig: str) -> None:
+    """The engine keeps the inputs of the one that failed: they do not name what it had not come to."""
+    async with opened(kubeconfig) as client:
+        for end in ("update", "delete"):
+            first = inputs(kubeconfig, config_map("a"), config_map("b"))
+            made = await MANIFESTS.create(request(), first)
+            wrong = inputs(kubeconfig, config_map("a"), config_map("Not_A_Name"))
+            with pytest.raises(HalfMade) as failed:
+                await MANIFESTS.update(request(), made.id, wrong, first, made.outputs)
+            state = failed.value.made.outputs
+            seen = await MANIFESTS.read(request(), made.id, wrong, state)
+            assert seen is not None
+            assert (seen.outputs["applied"][-1], seen.outputs["inSync"]) == ("v1 ConfigMap default/b", False)
+            if end == "update":
+                right = inputs(kubeconfig, config_map("a"))
+                done = await MANIFESTS.update(request(), made.id, right, wrong, state)
+                assert done.outputs["applied"] == ["v1 ConfigMap default/a"]
+            else:
+                await MANIFESTS.delete(request(), made.id, inputs(kubeconfig, config_map("a")), state)
+            left = [o["metadata"]["name"] for o in (await client.list(CONFIG_MAP, "default")).items]
+            assert "b" not in left, end
+
+
 async def test_a_preview_lets_the_server_try_and_changes_nothing(kubeconfig: str) -> None:
     good = inputs(kubeconfig, config_map("a"))
     assert (await MANIFESTS.preview(request(), good, {}))["applied"] == ["v1 ConfigMap default/a"]

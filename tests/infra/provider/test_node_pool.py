@@ -14,7 +14,7 @@ from iacorch.api.catalogue import NODE_CLAIM, NODE_POOL
 from iacorch.daemons.controlplane import Settings, running
 from iacorch.errors import EngineError, Invalid
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
-from iacorch.infra.provider.resource import Request
+from iacorch.infra.provider.resource import HalfMade, Request
 from iacorch.infra.provider.resources.cluster import opened
 from iacorch.infra.provider.resources.manifest import Manifests
 from iacorch.infra.provider.resources.node_pool import POOL_LABEL, NodePools, manifest
@@ -65,6 +65,9 @@ async def test_a_pool_is_gone_when_its_machines_are(kubeconfig: str) -> None:
     with pytest.raises(Invalid):
         await POOLS.create(request, {**given, "limits": {"machines": -1}})
     made = await POOLS.create(request, given)
+    with pytest.raises(HalfMade) as cut_short:
+        await POOLS.find(request, given)
+    assert cut_short.value.made.outputs == {"inSync": False}, "in the words of a pool, not of a Manifest"
     more = {**given, "limits": {"machines": 2}}
     await POOLS.update(request, made.id, more, given, made.outputs)
     async with opened(kubeconfig) as client:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc
 
 from iacorch.infra.machines.docker_provider import wire
@@ -159,6 +160,30 @@ async def test_what_is_gone_is_read_as_an_empty_id() -> None:
             await stub.Read(provider_pb2.ReadRequest(id="x", urn=URN.format(NODE.token)))
 
 
+class Slow(Broken):
+    """One whose creation takes for ever; `begun` is set once it is at it."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def create(self, request: Request, inputs: Properties) -> Made:
+        self.begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+
+async def test_what_is_cancelled_is_answered() -> None:
+    """An engine waits for the answer to each call before it ends."""
+    slow = Slow()
+    async with serving([slow]) as stub, asyncio.timeout(60):
+        call = stub.Create(provider_pb2.CreateRequest(urn=URN.format(NODE.token)))
+        await slow.begun.wait()
+        await stub.Cancel(empty_pb2.Empty())
+        with pytest.raises(grpc.aio.AioRpcError, match="was cancelled") as answered:
+            await call
+        assert answered.value.code() is grpc.StatusCode.CANCELLED
+
+
 class Engine(engine_pb2_grpc.EngineServicer):  # type: ignore[misc]  # the stubs ship no types
     """An engine that only listens."""
 
@@ -166,8 +191,6 @@ class Engine(engine_pb2_grpc.EngineServicer):  # type: ignore[misc]  # the stubs
         self.heard: asyncio.Queue[tuple[str, str, bool]] = asyncio.Queue()
 
     async def Log(self, request: Any, context: Any) -> Any:
-        from google.protobuf import empty_pb2
-
         await self.heard.put((request.urn, request.message, request.ephemeral))
         return empty_pb2.Empty()
 

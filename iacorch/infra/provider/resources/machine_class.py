@@ -15,8 +15,8 @@ from iacorch.infra.machines.docker_provider.wire import UNKNOWN, has_unknown
 from iacorch.infra.machines.errors import CloudUnavailable, InvalidSpec, Throttled, UnknownSize, UnknownZone
 from iacorch.infra.machines.registry import names
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
-from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, name_of, words
-from iacorch.infra.provider.resources.manifest import Manifests
+from iacorch.infra.provider.resource import Made, Properties, Request, name_of, words
+from iacorch.infra.provider.resources.manifest import Manifests, told_as
 from iacorch.infra.provider.resources.virtual_machine_spec import price_words
 from iacorch.kit.text import did_you_mean
 
@@ -83,22 +83,26 @@ class MachineClasses:
 
     async def create(self, request: Request, inputs: Properties) -> Made:
         offered = await self._offered(inputs)
-        return await self._closed(self._manifests.create(request, _manifest(inputs, offered)), offered)
+        with told_as({**_outputs(offered), "inSync": False}):
+            made = await self._manifests.create(request, _manifest(inputs, offered))
+        return _made(made, offered)
 
     async def update(self, request: Request, id: str, inputs: Properties, old: Properties, state: Properties) -> Made:
         offered = await self._offered(inputs)
         before = _manifest(old, state.get("offerings") or [])
-        return await self._closed(
-            self._manifests.update(request, id, _manifest(inputs, offered), before, state), offered
-        )
+        with told_as({**_outputs(offered), "inSync": False}):
+            made = await self._manifests.update(request, id, _manifest(inputs, offered), before, state)
+        return _made(made, offered)
 
     async def read(self, request: Request, id: str, inputs: Properties, state: Properties) -> Made | None:
         offered = list(state.get("offerings") or [])
         made = await self._manifests.read(request, id, _manifest(inputs, offered), {})
-        return None if made is None else Made(id, {**_outputs(offered), "inSync": made.outputs["inSync"]})
+        return None if made is None else _made(made, offered)
 
     async def find(self, request: Request, inputs: Properties) -> Made | None:
-        return await self._manifests.find(request, _manifest(inputs, await self._offered(inputs)))
+        offered = await self._offered(inputs)
+        with told_as({**_outputs(offered), "inSync": False}):
+            return await self._manifests.find(request, _manifest(inputs, offered))
 
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
         await self._manifests.delete(request, id, _manifest(inputs, state.get("offerings") or []), {})
@@ -110,13 +114,9 @@ class MachineClasses:
         finally:
             await driver.aclose()
 
-    async def _closed(self, applying: Any, offered: Sequence[Mapping[str, Any]]) -> Made:
-        """The manifest's outcome in this resource's outputs, half-made or whole."""
-        try:
-            made: Made = await applying
-        except HalfMade as error:
-            raise HalfMade(Made(error.made.id, {**_outputs(offered), "inSync": False}), error.reasons) from error
-        return Made(made.id, {**_outputs(offered), "inSync": made.outputs["inSync"]})
+
+def _made(made: Made, offered: Sequence[Mapping[str, Any]]) -> Made:
+    return Made(made.id, {**_outputs(offered), "inSync": made.outputs["inSync"]})
 
 
 def narrowed(sold: Sequence[Offering], inputs: Properties) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ with the first one's objects and two Manifests do not fight over one. Decisions 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from iacorch.api import catalogue, objects
@@ -35,7 +35,11 @@ SPEC = ResourceSpec(
         Property("wait", "boolean", "Wait until rollouts are done.", default=True),
     ),
     outputs=(
-        Property("applied", "strings", "The objects: apiVersion, kind, namespace/name."),
+        Property(
+            "applied",
+            "strings",
+            "The objects: apiVersion, kind, namespace/name. After a failure also those that are still to be removed.",
+        ),
         Property("inSync", "boolean", "Whether all of them were there as wanted when last looked at."),
     ),
     healthy={"inSync": True},
@@ -87,13 +91,14 @@ class Manifests:
         return {"applied": [str(plan.reference(obj)) for obj in wanted], "inSync": True}
 
     async def create(self, request: Request, inputs: Properties) -> Made:
-        return await self._apply(request, request.token, inputs, {})
+        return await self._apply(request, request.token, inputs, {}, {})
 
     async def update(self, request: Request, id: str, inputs: Properties, old: Properties, state: Properties) -> Made:
-        return await self._apply(request, id, inputs, old)
+        return await self._apply(request, id, inputs, old, state)
 
     async def read(self, request: Request, id: str, inputs: Properties, state: Properties) -> Made | None:
         wanted = _documents(inputs)
+        left: list[str] = []
         found = in_sync = 0
         try:
             async with cluster.opened(str(inputs["kubeconfig"])) as client:
@@ -101,12 +106,16 @@ class Manifests:
                     live = await _live(client, plan.reference(obj))
                     found += live is not None
                     in_sync += live is not None and plan.is_settled(obj, live)
+                for ref in plan.left_over(state, wanted):
+                    live = await _live(client, ref)
+                    if live is not None and objects.annotations(live).get(plan.OWNER) == id:
+                        left.append(str(ref))
         except (Unavailable, ConfigError) as error:
             request.say(f"the API does not answer: {error.message}")
             return Made(id, {"applied": state.get("applied", []), "inSync": state.get("inSync", True)})
-        if not found:
+        if not found and not left:
             return None
-        return Made(id, {"applied": _names(wanted), "inSync": in_sync == len(wanted)})
+        return Made(id, {"applied": _names(wanted) + left, "inSync": in_sync == len(wanted) and not left})
 
     async def find(self, request: Request, inputs: Properties) -> Made | None:
         applied: list[str] = []
@@ -126,17 +135,20 @@ class Manifests:
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
         try:
             async with cluster.opened(str(inputs["kubeconfig"])) as client:
-                references = [plan.reference(obj) for obj in reversed(_documents(inputs))]
-                await self._remove(client, references, id, request)
+                wanted = _documents(inputs)
+                references = [plan.reference(obj) for obj in wanted] + plan.left_over(state, wanted)
+                await self._remove(client, references[::-1], id, request)
         except (Unavailable, ConfigError) as error:
             raise EngineError(
                 f"the API does not answer, so the objects stay: {words(error)}",
                 hint="bring the control plane back, or take the resource out of the state",
             ) from error
 
-    async def _apply(self, request: Request, id: str, inputs: Properties, old: Properties) -> Made:
+    async def _apply(self, request: Request, id: str, inputs: Properties, old: Properties, state: Properties) -> Made:
         wanted = _documents(inputs)
         before = {plan.reference(obj): obj for obj in (_documents(old) if old else ())}
+        # The inputs of an update that failed may not name all that is there: its outputs do.
+        known = dict.fromkeys([*before, *plan.left_over(state, wanted)])
         done: list[str] = []
         try:
             async with cluster.opened(str(inputs["kubeconfig"])) as client:
@@ -145,14 +157,15 @@ class Manifests:
                     request.say(f"applying {ref}")
                     await _put(client, plan.owned(obj, id), before.get(ref), request)
                     done.append(str(ref))
-                gone = [ref for ref in reversed(before) if str(ref) not in done]
+                gone = [ref for ref in reversed(known) if str(ref) not in done]
                 await self._remove(client, gone, id, request)
                 if inputs.get("wait", True):
                     await self._rolled_out(client, [plan.reference(obj) for obj in wanted], request)
         except (ApiError, cluster.NotInTime, RolloutFailed) as error:
             if not done and not before:
                 raise
-            raise HalfMade(Made(id, {"applied": done, "inSync": False}), [words(error)]) from error
+            still = [str(ref) for ref in known if str(ref) not in done]
+            raise HalfMade(Made(id, {"applied": done + still, "inSync": False}), [words(error)]) from error
         return Made(id, {"applied": done, "inSync": True})
 
     async def _rolled_out(self, client: Client, references: Sequence[Reference], request: Request) -> None:
@@ -192,6 +205,15 @@ class Manifests:
                 if self._clock.monotonic() >= deadline:
                     raise cluster.NotInTime(f"{ref} was deleted and is still there; something holds it (finalizers?)")
                 await self._clock.sleep(limits.API_POLL_SECONDS)
+
+
+@contextmanager
+def told_as(outputs: Properties) -> Iterator[None]:
+    """For resources that are one object inside: what a Manifest left half-made is told with their outputs."""
+    try:
+        yield
+    except HalfMade as error:
+        raise HalfMade(Made(error.made.id, outputs), error.reasons) from error
 
 
 class RolloutFailed(EngineError):

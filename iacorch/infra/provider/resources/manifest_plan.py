@@ -36,6 +36,13 @@ class Reference:
         place = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"{self.api_version} {self.kind} {place}"
 
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """What `str` made."""
+        api_version, kind, place = text.split(" ")
+        namespace, _, name = place.rpartition("/")
+        return cls(api_version, kind, namespace, name)
+
 
 def documents(text: str, given: Sequence[Any], *, namespace: str = "default") -> list[Object]:
     """Every object, namespaced ones with their namespace, in the order of applying. Raises ConfigError naming which."""
@@ -82,6 +89,13 @@ def _checked(obj: Any, number: int, namespace: str) -> Object:
 def reference(obj: Object) -> Reference:
     metadata = obj["metadata"]
     return Reference(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"])
+
+
+def left_over(state: Mapping[str, Any], wanted: Iterable[Object]) -> list[Reference]:
+    """What a Manifest had applied by its state, and does not ask for any more."""
+    asked = {reference(obj) for obj in wanted}
+    known = (Reference.parse(text) for text in state.get("applied") or ())
+    return [ref for ref in known if ref not in asked]
 
 
 def owned(obj: Object, token: str) -> Object:

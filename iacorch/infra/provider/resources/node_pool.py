@@ -14,14 +14,15 @@ from iacorch.api.catalogue import NODE_CLAIM
 from iacorch.errors import EngineError
 from iacorch.infra.machines.docker_provider.wire import UNKNOWN
 from iacorch.infra.provider.properties import Difference, Failure, Property, ResourceSpec
-from iacorch.infra.provider.resource import HalfMade, Made, Properties, Request, name_of
+from iacorch.infra.provider.resource import Made, Properties, Request, name_of
 from iacorch.infra.provider.resources import cluster
-from iacorch.infra.provider.resources.manifest import Manifests
+from iacorch.infra.provider.resources.manifest import Manifests, told_as
 from iacorch.infra.provider.resources.node import taint_failures
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 
 POOL_LABEL: Final = "iacorch.dev/nodepool"
+_HALF_MADE: Final = {"inSync": False}
 _AS_THEY_ARE: Final = (
     "weight",
     "limits",
@@ -78,17 +79,20 @@ class NodePools:
         return {"inSync": True}
 
     async def create(self, request: Request, inputs: Properties) -> Made:
-        return await self._manifests_made(self._manifests.create(request, manifest(inputs)))
+        with told_as(_HALF_MADE):
+            return _made(await self._manifests.create(request, manifest(inputs)))
 
     async def update(self, request: Request, id: str, inputs: Properties, old: Properties, state: Properties) -> Made:
-        return await self._manifests_made(self._manifests.update(request, id, manifest(inputs), manifest(old), state))
+        with told_as(_HALF_MADE):
+            return _made(await self._manifests.update(request, id, manifest(inputs), manifest(old), state))
 
     async def read(self, request: Request, id: str, inputs: Properties, state: Properties) -> Made | None:
         made = await self._manifests.read(request, id, manifest(inputs), {})
         return None if made is None else _made(made)
 
     async def find(self, request: Request, inputs: Properties) -> Made | None:
-        made = await self._manifests.find(request, manifest(inputs))
+        with told_as(_HALF_MADE):
+            made = await self._manifests.find(request, manifest(inputs))
         return None if made is None else _made(made)
 
     async def delete(self, request: Request, id: str, inputs: Properties, state: Properties) -> None:
@@ -106,13 +110,6 @@ class NodePools:
                     request.say(f"{name}: {left} machines are being given back")
                 told = left
                 await self._clock.sleep(limits.POOL_POLL_SECONDS)
-
-    async def _manifests_made(self, applying: Any) -> Made:
-        """The manifest's outcome in this resource's outputs, half-made or whole."""
-        try:
-            return _made(await applying)
-        except HalfMade as error:
-            raise HalfMade(Made(error.made.id, {"inSync": False}), error.reasons) from error
 
 
 def _made(made: Made) -> Made:
