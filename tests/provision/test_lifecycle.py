@@ -135,7 +135,9 @@ def test_an_old_machine_is_expired() -> None:
     young = step(old, seconds=3500, node=WELL)
     assert "Expired" not in states(young)
     assert young.again_seconds == 100, "its age alone wakes it"
-    assert states(step(old, seconds=3600, node=WELL))["Expired"] == "True Expired"
+    expired = step(old, seconds=3600, node=WELL)
+    assert states(expired)["Expired"] == "True Expired"
+    assert (objects.condition(after(old, expired), "Expired") or {})["message"] == "older than 1h"
 
 
 def test_an_unhealthy_machine_climbs_and_is_told_about() -> None:

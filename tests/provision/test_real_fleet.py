@@ -1,39 +1,32 @@
 """Pools of real machines over their life: from zero to zero, consolidated, cheaper, warned, renewed, closed, broken.
 
 Behind the instances of a cloud for trying stand containers of the node image, which `iacorch provisioner`, a process,
-makes nodes; pods run on them. IACORCH_FLEET=1 lets it: each of the three stories makes three to seven machines, which
-takes three to six minutes. While a story is told everything is looked at twice a second: no machine may go under a pod
-that runs, no more of them than the budget says, and never are there more than the pool may have.
+makes nodes; pods run on them. IACORCH_FLEET=1 lets it: each of the four stories makes three to seven machines, which
+takes three to eight minutes. While a story is told everything is looked at twice a second: no machine may go under a
+pod that runs, no more of them than the budget says, and never are there more than the pool may have.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from iacorch.agent.runtime import pause
 from iacorch.api import objects
-from iacorch.api.catalogue import DEPLOYMENT, EVENT, MACHINE_CLASS, NODE, NODE_CLAIM, NODE_POOL, POD
+from iacorch.api.catalogue import MACHINE_CLASS, NODE
 from iacorch.api.objects import Object
-from iacorch.client.config import read_kubeconfig
-from iacorch.client.http import HttpClient
-from iacorch.kit.clock import SystemClock, rfc3339
+from iacorch.kit.clock import rfc3339
 from tests.agent import busybox
 from tests.infra.machines import containers
-from tests.infra.machines.ec2_machines import Machines, debian, ec2_with_machines
-from tests.infra.machines.ec2_server import Ec2Server
-from tests.provision.processes import REGION, Running, Site, cloud_environment, deployment, offering, until
+from tests.infra.machines.ec2_machines import ec2_with_machines
+from tests.provision.fleet import Cloud, Fleet, fleet
+from tests.provision.processes import cloud_environment, offering, until
 
 pytestmark = [
     pytest.mark.docker,
@@ -42,124 +35,11 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True)
-class Look:
-    """How everything was at one moment. `running`: node of each pod that is Running and not being deleted."""
-
-    machines: frozenset[str]
-    claims: frozenset[str]
-    going: frozenset[str]
-    ready: frozenset[str]
-    running: Counter[str]
-    wanted: int
-
-
-@dataclass
-class Fleet:
-    """A pool, what it was made of, and all looks at it."""
-
-    site: Site
-    client: HttpClient
-    server: Ec2Server
-    machines: Machines
-    process: Running
-    looks: list[Look] = field(default_factory=list)
-
-    async def claims(self) -> list[Object]:
-        return list((await self.client.list(NODE_CLAIM)).items)
-
-    async def look(self) -> Look:
-        pods = (await self.client.list(POD, "default")).items
-        claims = await self.claims()
-        nodes = (await self.client.list(NODE)).items
-        machines = await asyncio.to_thread(self.machines.alive)
-        (wanted,) = [objects.spec(d)["replicas"] for d in (await self.client.list(DEPLOYMENT, "default")).items]
-        return Look(
-            frozenset(machines),
-            frozenset(objects.uid(c) for c in claims),
-            frozenset(objects.uid(c) for c in claims if objects.is_deleting(c)),
-            frozenset(objects.name(n) for n in nodes if objects.condition_is(n, "Ready")),
-            Counter(objects.spec(p)["nodeName"] for p in pods if _runs(p)),
-            int(wanted),
-        )
-
-    async def watch(self) -> None:
-        clock = SystemClock()
-        while True:
-            self.looks.append(await self.look())
-            await clock.sleep(0.5)
-
-    async def settles(self, what: str, *, machines: int) -> None:
-        """So many machines, all of them Ready nodes, nothing going, all pods running."""
-        began = len(self.looks)
-
-        def holds() -> bool:
-            if len(self.looks) == began:
-                return False
-            seen = self.looks[-1]
-            return (
-                len(seen.machines) == len(seen.ready) == len(seen.claims) == machines
-                and not seen.going
-                and seen.running.total() == seen.wanted
-            )
-
-        await until(holds, what, self.process)
-
-    async def want(self, **pods: Any) -> None:
-        wanted = deployment(image=pause.IMAGE, **pods)["spec"]
-        await self.client.patch(DEPLOYMENT, "default", "x", {"spec": wanted})
-
-    async def change_pool(self, **spec: Any) -> None:
-        await self.client.patch(NODE_POOL, "", "burst", {"spec": spec})
-
-    async def pool_is(self, condition: str, status: str) -> bool:
-        return objects.condition_is(await self.client.get(NODE_POOL, "", "burst"), condition, status)
-
-    async def said(self, reason: str) -> list[str]:
-        events = [e for e in (await self.client.list(EVENT)).items if e["reason"] == reason]
-        return [e["message"] for e in sorted(events, key=lambda e: e["firstTimestamp"])]
-
-    def calls(self) -> list[str]:
-        return [c for c in self.server.calls if c in ("RunInstances", "TerminateInstances", "StopInstances")]
-
-    def no_machine_went_under_a_pod(self) -> None:
-        """A node that pods run on does not stop being Ready because its machine was taken away."""
-        for before, after in zip(self.looks, self.looks[1:], strict=False):
-            if after.machines < before.machines:
-                lost = before.ready - after.ready
-                assert not any(before.running[node] for node in lost), f"{before} -> {after}"
-
-
-@asynccontextmanager
-async def fleet(
-    cloud: tuple[Ec2Server, Machines], folder: Path, offerings: list[dict[str, Any]], pods: dict[str, Any], **pool: Any
-) -> AsyncIterator[Fleet]:
-    server, machines = cloud
-    debian(server, REGION)
-    with Site(folder).serving(listen=f"{containers.gateway()}:0") as site:
-        async with HttpClient(read_kubeconfig(site.kubeconfig)) as client:
-            template = {"settings": {"region": REGION, "endpoint_url": server.url}}
-            await client.create(MACHINE_CLASS, site.machine_class("aws", template, offerings))
-            await client.create(NODE_POOL, site.pool(**pool))
-            await client.create(DEPLOYMENT, deployment(image=pause.IMAGE, **pods))
-            told = Fleet(site, client, server, machines, site.provisioner())
-            watching = asyncio.create_task(told.watch())
-            try:
-                yield told
-            finally:
-                watching.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watching
-
-
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ec2Server, Machines]]:
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     cloud_environment(monkeypatch)
     with ec2_with_machines() as found:
         yield found
-
-
-Cloud = tuple[Ec2Server, Machines]
 
 
 async def test_from_zero_to_two_half_empty_machines_to_one_to_none(cloud: Cloud, tmp_path: Path) -> None:
@@ -227,6 +107,48 @@ async def test_one_machine_is_made_cheaper_replaced_when_warned_renewed_and_clos
         told.no_machine_went_under_a_pod()
 
 
+async def test_two_machines_come_of_age_one_after_the_other_and_the_pool_keeps_its_hours(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """By the clock alone: nothing is changed when the time has come."""
+    age = timedelta(seconds=150)
+    disruption = {"consolidationPolicy": "Never", "budgets": [{"machines": 1}]}
+    offered, pods = [offering("on-demand", "0.02")], {"replicas": 2, "cpu": "1200m"}
+    pool = {"limits": {"machines": 3}, "disruption": disruption, "expireAfter": f"{age.seconds}s"}
+    async with fleet(cloud, tmp_path, offered, pods, **pool) as told:
+        await told.settles("two machines", machines=2)
+        old, began = {objects.uid(claim) for claim in await told.claims()}, len(told.looks)
+        await told.change_pool(expireAfter=None)  # those that come after them stay
+
+        for left in (1, 0):
+            await until(partial(_are_left, told, old, left), f"{left} of the old ones are left", told.process)
+        await told.settles("two new machines", machines=2)
+        during = told.looks[began:]
+        first = next(look.at for look in during if look.going)
+        assert first >= min(look.at for look in told.looks if look.machines) + age
+        assert max(len(look.going) for look in during) == 1
+        assert max(len(look.machines) for look in during) == 3, "a new one was there first"
+        assert min(look.running.total() for look in during) >= 1
+        assert {words.partition(":")[0] for words in await told.said("Removing")} == {"Expired"}
+
+        zone = "Asia/Kolkata"
+        closes = (datetime.now(ZoneInfo(zone)) + timedelta(seconds=75)).replace(second=0, microsecond=0)
+        opens = closes + timedelta(minutes=3)
+        hours = {"from": f"{opens:%H:%M}", "until": f"{closes:%H:%M}"}
+        began = len(told.looks)
+        await told.change_pool(timeZone=zone, officeHours=[hours])
+        await until(lambda: cloud[1].alive() == [], "the pool is closed", told.process)
+        empty = len(told.looks)
+        assert await told.pool_is("Open", "False")
+        before = [look for look in told.looks[began:empty] if look.at < closes]
+        assert before
+        assert {len(look.machines) for look in before} == {2}
+        await told.settles("the pool is open again", machines=2)
+        closed = [look for look in told.looks[empty + 1 :] if look.at < opens]
+        assert not any(look.machines or look.claims - look.going for look in closed)
+        told.no_machine_went_under_a_pod()
+
+
 async def test_three_machines_are_renewed_one_by_one_and_two_that_break_stop_repairs(
     cloud: Cloud, tmp_path: Path
 ) -> None:
@@ -266,10 +188,6 @@ async def test_three_machines_are_renewed_one_by_one_and_two_that_break_stop_rep
         await until(lambda: told.pool_is("RepairsStopped", "False"), "the pool goes on", told.process)
         await told.settles("nobody was harmed", machines=3)
         assert not drastic & set(told.server.calls[calls:])
-
-
-def _runs(pod: Object) -> bool:
-    return objects.status(pod).get("phase") == "Running" and not objects.is_deleting(pod)
 
 
 async def _kinds(told: Fleet) -> list[str]:

@@ -284,7 +284,7 @@ class _Stepper:
         if expire is not None:
             age = (self._now - claim.created).total_seconds()
             if age >= expire:
-                self._set(Condition.EXPIRED, "True", "Expired", f"older than {expire / 3600:g} h")
+                self._set(Condition.EXPIRED, "True", "Expired", f"older than {objects.spec(claim.obj)['expireAfter']}")
         if pool is not None and self._seen.wanted_hash and claim.hash and claim.hash != self._seen.wanted_hash:
             self._set(
                 Condition.DRIFTED,
