@@ -68,8 +68,9 @@ class Run:
             salt=opened.cipher.salt or opened.snapshot.salt,
             write=None if setting.preview else opened.backend.write,
         )
-        # Dynamic providers are the program's own code: the SDK brings their plugin, the program's Python runs it.
-        dynamic = {DYNAMIC: (python_of(opened.project), "-m", "pulumi.dynamic")}
+        # Dynamic providers are the program's own code: the SDK brings their plugin, the program's Python runs it; -u,
+        # since it writes its port and does not flush.
+        dynamic = {DYNAMIC: (python_of(opened.project), "-u", "-m", "pulumi.dynamic")}
         self._host = PluginHost(
             setting.tasks, setting.bundled, setting.environment, opened.project.root, opened.project.main,
             lambda package, line: listen(Diagnostic(Severity.DEBUG, f"{package}: {line}")), setting.held, dynamic,

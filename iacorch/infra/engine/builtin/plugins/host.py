@@ -93,19 +93,21 @@ class PluginHost:
             [*argv, self.engine_address], name=f"provider {package}", cwd=self._program, environment=self._environment,
             pass_fds=self._held,
         )  # fmt: skip
+        port = None
         try:
             async with asyncio.timeout(limits.ENGINE_PLUGIN_START_SECONDS):
                 port = await process.first_line()
         except TimeoutError:
-            port = "nothing"
+            pass  # told below, with what it printed
         except asyncio.CancelledError:
             await process.stop()
             raise
         process.follow(self._tasks, lambda line: self._on_line(package, line))
-        if not port.isdigit():
+        if port is None or not port.isdigit():
             await process.stop()
+            found = f"it printed {port!r} for a port" if port is not None else "it printed no port"
             said = f"\n{process.tail}" if process.tail else ""
-            raise PluginDied(f"the provider plugin {argv[0]} did not start: it printed {port!r} for a port{said}")
+            raise PluginDied(f"the provider plugin {argv[0]} did not start: {found}{said}")
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
         return Plugin(package, process, channel, self._program)
 
