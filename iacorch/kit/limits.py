@@ -203,6 +203,8 @@ UNPRICED_MICROS_PER_HOUR: Final = 100_000_000
 QMP_SECONDS: Final = 10.0
 """Patience with a virtual machine's monitor, and with its process after it was killed."""
 QMP_POLL_SECONDS: Final = 0.1
+PORT_TRIES: Final = 100
+"""Ports that the kernel is asked for until one is no other machine's; it has 28,000 of them."""
 EC2_STATUS_IDS: Final = 100
 """Instances that one DescribeInstanceStatus may name (EC2's API reference)."""
 LIBVIRT_POLL_SECONDS: Final = 0.5

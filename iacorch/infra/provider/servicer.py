@@ -215,8 +215,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         except asyncio.CancelledError:
             if task not in self._told_to_end:
                 raise  # the engine has hung up, or this process ends: nobody listens
-            # grpc answers nothing by itself, and the engine would wait for ever
-            await context.abort(grpc.StatusCode.CANCELLED, "it was cancelled: the next update goes on with it")
+            # Grpc answers nothing by itself, and the engine would wait for ever. Unknown is how it stands.
+            await context.abort(grpc.StatusCode.UNKNOWN, "it was cancelled: the next update looks at what became of it")
         finally:
             self._running.discard(task)
             self._told_to_end.discard(task)

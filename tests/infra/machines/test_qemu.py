@@ -18,14 +18,17 @@ import pycdlib
 import pytest
 import yaml
 
-from iacorch.infra.machines.errors import CloudUnavailable, InvalidSpec, QuotaExceeded
+from iacorch.infra.machines.contract import CapacityType, MachineSpec, OwnerTags
+from iacorch.infra.machines.errors import CloudUnavailable, InvalidSpec, MachineNotFound, QuotaExceeded
 from iacorch.infra.machines.qemu import command, domain, network
 from iacorch.infra.machines.qemu.accelerator import Host, choose, look
+from iacorch.infra.machines.qemu.driver import QemuDriver
 from iacorch.infra.machines.qemu.locks import locked
-from iacorch.infra.machines.qemu.place import Place, Record
+from iacorch.infra.machines.qemu.place import Place, Record, free_port
 from iacorch.infra.machines.qemu.processes import pid
 from iacorch.infra.machines.qemu.settings import Network, QemuSettings, Size, options_of, settings_of
-from iacorch.kit.clock import LoopClock
+from iacorch.kit.clock import LoopClock, SystemClock
+from iacorch.kit.ids import SystemIds
 from iacorch.kit.virtual import run_virtual
 
 QEMU = "qemu-system-x86_64"
@@ -243,6 +246,71 @@ def test_a_number_that_another_process_has_by_now_is_no_running_machine(tmp_path
 def test_a_removal_that_was_cut_short_leaves_no_machine(tmp_path: Path) -> None:
     (tmp_path / "disk.qcow2").touch()
     assert Place(tmp_path).record() is None
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> QemuDriver:
+    """A driver whose machines have everything but a processor: the program does nothing."""
+    if shutil.which("qemu-img") is None:
+        pytest.skip("needs qemu-img")
+    (tmp_path / "image").write_bytes(b"\0" * 512)
+    sizes = {"s": Size(cores=1, memory_mib=64, disk_gib=1)}
+    settings = QemuSettings(image=str(tmp_path / "image"), folder=tmp_path / "machines", program="true", sizes=sizes)
+    return QemuDriver(settings, SystemClock(), SystemIds())
+
+
+def wanted(key: str) -> MachineSpec:
+    owner = OwnerTags("c", token=f"token of {key}")
+    return MachineSpec("web-1", "s", owner, capacity_type=CapacityType.OWNED, ssh_public_key=key)
+
+
+async def test_nothing_of_a_machine_whose_removal_was_cut_short_is_another_ones(
+    idle: QemuDriver, tmp_path: Path
+) -> None:
+    """Its record went, its disk and who may enter did not."""
+    await idle.create(wanted("theirs"))
+    place = tmp_path / "machines/c/web-1"
+    (place / "disk.qcow2").write_text("their data")
+    (place / "machine.json").unlink()
+    await idle.create(wanted("mine"))
+    assert b"mine" in (place / "seed.iso").read_bytes()
+    assert b"their data" not in (place / "disk.qcow2").read_bytes()
+
+
+async def test_a_change_of_a_machine_that_is_deleted_meanwhile_does_not_bring_it_back(
+    idle: QemuDriver, tmp_path: Path
+) -> None:
+    made = await idle.create(wanted("mine"))
+    place = Place(tmp_path / "machines/c/web-1")
+    async with locked(place.folder, SystemClock(), operation="delete"):
+        changing = asyncio.ensure_future(idle.update(made.id, replace(wanted("mine"), labels={"a": "b"})))
+        await asyncio.sleep(0)  # it has begun
+        place.remove()
+    with pytest.raises(MachineNotFound):
+        await changing
+    assert await idle.list_owned("c") == ()
+
+
+async def test_a_machine_that_took_a_name_over_meanwhile_is_not_deleted_in_the_others_place(
+    idle: QemuDriver, tmp_path: Path
+) -> None:
+    made = await idle.create(wanted("theirs"))
+    place = Place(tmp_path / "machines/c/web-1")
+    async with locked(place.folder, SystemClock(), operation="create"):
+        deleting = asyncio.ensure_future(idle.delete(made.id, cluster="c"))
+        await asyncio.sleep(0)  # it has begun
+        found = place.record()
+        assert found is not None
+        place.write(replace(found, id="c/web-1/next", token="mine"))
+    await deleting
+    assert [machine.id for machine in await idle.list_owned("c")] == ["c/web-1/next"]
+
+
+async def test_ports_are_given_once() -> None:
+    """Also to machines that do not run at the moment."""
+    with pytest.raises(QuotaExceeded, match="ports"):
+        free_port(taken=frozenset(range(65_536)))
+    assert free_port() > 0
 
 
 @pytest.mark.parametrize(

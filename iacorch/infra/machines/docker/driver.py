@@ -54,6 +54,7 @@ from iacorch.kit.ids import Ids
 T = TypeVar("T")
 NAME: Final = "iacorch.dev/name"
 SIZE: Final = "iacorch.dev/size"
+FROZEN: Final = "it is frozen (docker pause)"
 _LABEL: Final = "iacorch.dev/label."
 _STATES: Final = {
     "created": MachineState.PENDING,
@@ -86,7 +87,7 @@ class DockerDriver:
 
     async def offerings(self) -> tuple[Offering, ...]:
         info = await self._call("info", lambda: self._docker.system.info())
-        alive = len(await self._listed(f"label={TAG_CLUSTER}"))
+        alive = len(await self._listed(TAG_CLUSTER))
         return offerings(self._settings, alive=alive, cores=int(info["NCPU"]), memory_bytes=int(info["MemTotal"]))
 
     async def plan(self, spec: MachineSpec) -> MachinePlan:
@@ -141,10 +142,13 @@ class DockerDriver:
             await self._call("delete", lambda: container.delete(force=True, v=True), id=id)
         except MachineNotFound:
             return
+        except CloudRefused as error:
+            if not docker_api.is_going(int(error.code), error.message):
+                raise
 
     async def list_owned(self, cluster: str) -> tuple[Machine, ...]:
         found = []
-        for id in await self._listed(f"label={TAG_CLUSTER}={cluster}"):
+        for id in await self._listed(f"{TAG_CLUSTER}={cluster}"):
             try:
                 found.append(await self.read(id))
             except MachineNotFound:
@@ -152,9 +156,11 @@ class DockerDriver:
         return tuple(sorted(found, key=lambda machine: machine.id))
 
     async def power(self, id: MachineId, power: Power) -> None:
-        await self.read(id)
+        machine = await self.read(id)
         container = self._docker.containers.container(id)
         match power:
+            case Power.ON if machine.problem == FROZEN:
+                await self._call("unpause", lambda: container.unpause(), id=id)
             case Power.ON:
                 await self._call("start", lambda: container.start(), id=id)
             case Power.OFF:
@@ -240,7 +246,7 @@ class DockerDriver:
         return found
 
     async def _listed(self, label: str) -> list[MachineId]:
-        filters = {"label": [label.removeprefix("label=")]}
+        filters = {"label": [label]}
         found = await self._call("list", lambda: self._docker.containers.list(all=True, filters=filters))
         return [MachineId(container.id) for container in found]
 
@@ -293,7 +299,7 @@ def _machine(found: Mapping[str, Any], *, zone: str) -> Machine:
         private_address=address,
         labels={name.removeprefix(_LABEL): value for name, value in labels.items() if name.startswith(_LABEL)},
         created_at=_moment(found["Created"]),
-        problem=state.get("Error") or "",
+        problem=FROZEN if state.get("Paused") else state.get("Error") or "",
     )
 
 

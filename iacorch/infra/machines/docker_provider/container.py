@@ -24,6 +24,7 @@ from iacorch.infra.machines.docker_provider import container_spec
 from iacorch.infra.machines.docker_provider.container_schema import CONTAINER
 from iacorch.infra.machines.docker_provider.docker_api import (
     CONFLICT,
+    is_going,
     is_ours,
     marks,
     translated,
@@ -96,7 +97,12 @@ class Containers:
         if (grace := state.get("destroyGraceSeconds")) is not None:
             await unless_absent(container.stop(t=grace), doing=doing)
         keep_volumes = state.get("removeVolumes") is False
-        await unless_absent(container.delete(force=True, v=not keep_volumes), doing=doing)
+        try:
+            await unless_absent(container.delete(force=True, v=not keep_volumes), doing=doing)
+        except DockerRefused as error:
+            if not is_going(error.status, error.message):
+                raise
+            await self._gone(id)  # an earlier delete was cut short here, and goes on there
 
     async def _bring_up(self, id: str, inputs: Properties, *, fill: bool) -> Made:
         """Every step after the container exists; whichever fails, the ID is not lost."""
@@ -168,6 +174,13 @@ class Containers:
                 return
             await self._clock.sleep(limits.DOCKER_HEALTH_POLL_SECONDS)
         raise DockerRefused(f"container {inputs['name']} is {status} after {patience} s", status=0)
+
+    async def _gone(self, id: str) -> None:
+        deadline = self._clock.monotonic() + limits.MACHINE_GONE_SECONDS
+        while await self._show(id) is not None:
+            if self._clock.monotonic() >= deadline:
+                raise DockerRefused(f"container {id} is being removed and does not go", status=CONFLICT)
+            await self._clock.sleep(limits.DOCKER_HEALTH_POLL_SECONDS)
 
     async def _show(self, id: str) -> dict[str, Any] | None:
         return await unless_absent(self._container(id).show(), doing=f"reading container {id}")

@@ -74,6 +74,11 @@ async def unless_absent(call: Awaitable[T], *, doing: str) -> T | None:
         raise
 
 
+def is_going(status: int, message: str) -> bool:
+    """Whether a removal was refused because another one of the same thing is under way; the engine has no code for it."""
+    return status == CONFLICT and "in progress" in message
+
+
 def marks(urn: str, inputs: Mapping[str, Any]) -> dict[str, str]:
     """The labels that say what something was made for and from."""
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

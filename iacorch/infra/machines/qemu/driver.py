@@ -87,7 +87,8 @@ class QemuDriver:
         if record.instance_type != spec.instance_type or record.name != spec.name:
             raise CannotDo(self.name, "change instance_type or name in place", hint="replace the machine")
         changed = replace(record, labels=dict(spec.labels))
-        self._place(changed).write(changed)
+        async with self._held(record, "update") as place:
+            place.write(changed)
         return await self._machine(changed)
 
     async def delete(self, id: MachineId, *, cluster: str, discard_data: bool = False) -> None:
@@ -154,7 +155,11 @@ class QemuDriver:
                 return existing
             planned = await self.plan(spec)
             record = self._record(spec, planned.spec.image or self._settings.image)
-            self._place(record).write(record)
+            place = self._place(record)
+            # Whoever had the name before may still be on the way out, or have been cut short on it.
+            async with locked(place.folder, self._clock, operation="create"):
+                place.clear()
+                place.write(record)
             return record
 
     def _record(self, spec: MachineSpec, image: str) -> Record:
@@ -167,7 +172,7 @@ class QemuDriver:
             instance_type=spec.instance_type,
             image=str(Path(image).absolute()),
             made_at=rfc3339(self._clock.now()),
-            ssh_port=free_port(),
+            ssh_port=free_port(taken=self._ports()),
             address=network.free_address(self._settings.network, self._addresses()),
             ssh_public_key=spec.ssh_public_key,
             user_data=spec.user_data,
@@ -211,6 +216,11 @@ class QemuDriver:
         """Taken ones, of all clusters: they may be on one bridge."""
         return frozenset(record.address for place in self._places() if (record := place.record()))
 
+    def _ports(self) -> frozenset[int]:
+        records = [record for place in self._places() if (record := place.record())]
+        forwarded = (int(here) for record in records for here in record.forward)
+        return frozenset([*(record.ssh_port for record in records), *forwarded])
+
     def _existing(self, spec: MachineSpec) -> Record | None:
         record = Place(self._folder / spec.owner.cluster / spec.name).record()
         if record is None:
@@ -231,8 +241,10 @@ class QemuDriver:
         """A machine's folder, while nobody else changes it. Raises MachineNotFound where somebody deleted it before."""
         place = self._place(record)
         async with locked(place.folder, self._clock, operation=operation):
-            if place.record() is None:
+            found = place.record()
+            if found is None:
                 place.remove()
+            if found is None or found.id != record.id:  # the next one of this name is another machine
                 raise MachineNotFound(MachineId(record.id))
             yield place
 

@@ -11,13 +11,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from iacorch.infra.machines.errors import CloudUnavailable
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 
-_NAME = ".lock"
+LOCK: Final = ".lock"
 
 
 @asynccontextmanager
@@ -30,13 +30,13 @@ async def locked(folder: Path, clock: Clock, *, operation: str) -> AsyncIterator
                 yield
                 return
         if clock.monotonic() >= deadline:
-            raise CloudUnavailable(operation, f"another process holds {folder / _NAME}")
+            raise CloudUnavailable(operation, f"another process holds {folder / LOCK}")
         await clock.sleep(limits.QMP_POLL_SECONDS)
 
 
 def _opened(folder: Path) -> TextIO:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return (folder / _NAME).open("w")
+    return (folder / LOCK).open("w")
 
 
 def _taken(lock: TextIO) -> bool:

@@ -14,6 +14,8 @@ from typing import Final
 
 import orjson
 
+from iacorch.infra.machines.errors import QuotaExceeded
+from iacorch.infra.machines.qemu.locks import LOCK
 from iacorch.kit import limits
 from iacorch.kit.files import write_whole
 
@@ -65,6 +67,12 @@ class Place:
         except FileNotFoundError:
             return ""
 
+    def clear(self) -> None:
+        """Nothing stays of a machine whose removal was cut short. The folder's lock does: whoever calls holds it."""
+        for path in self.folder.iterdir():
+            if path.name != LOCK:
+                path.unlink()
+
     def remove(self) -> None:
         """The record first: what is left of a removal that was cut short is no machine."""
         with contextlib.suppress(FileNotFoundError):
@@ -72,8 +80,15 @@ class Place:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at now. Somebody may take it before QEMU does: QEMU then says so."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(*, taken: frozenset[int] = frozenset()) -> int:
+    """A port of 127.0.0.1 that nobody listens at now, and no machine of `taken` will when it runs.
+
+    Somebody else may take it before QEMU does: QEMU then says so. Raises QuotaExceeded.
+    """
+    for _ in range(limits.PORT_TRIES):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken:
+            return port
+    raise QuotaExceeded("ports", f"{limits.PORT_TRIES} were drawn that machines have", limit=len(taken))
