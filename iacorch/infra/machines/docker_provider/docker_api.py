@@ -75,7 +75,7 @@ async def unless_absent(call: Awaitable[T], *, doing: str) -> T | None:
 
 
 def is_going(status: int, message: str) -> bool:
-    """Whether a removal was refused because another one of the same thing is under way; the engine has no code for it."""
+    """Whether a removal was refused because another one of the same is under way; the engine has no code for it."""
     return status == CONFLICT and "in progress" in message
 
 

@@ -47,6 +47,7 @@ from iacorch.infra.machines.ssh.settings import Host, SshSettings, offerings
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock, parse_rfc3339, rfc3339
 from iacorch.kit.ids import Ids
+from iacorch.kit.tasks import Tasks
 
 FILE: Final = "/etc/iacorch/machine.json"
 _READ: Final = f"cat {FILE} 2>/dev/null || true\n"
@@ -250,7 +251,9 @@ class SshDriver:
         return seen
 
     async def _look(self, hosts: Iterable[Host]) -> list[Seen]:
-        return list(await asyncio.gather(*(self._look_at(host) for host in hosts)))
+        async with Tasks("ssh-hosts") as tasks:
+            looks = [tasks.spawn(self._look_at(host), name=host.name) for host in hosts]
+            return [await look for look in looks]
 
     async def _look_at(self, host: Host) -> Seen:
         try:

@@ -7,7 +7,6 @@ replaced as a whole under a lock, so that processes of one operator share it.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 import orjson
 
 from iacorch.infra.machines.errors import InvalidSpec
+from iacorch.kit.files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Remembered:
 
 
 class Ledger:
-    """The file. Reading a file that is not there gives nothing; one that is broken is refused, not overwritten."""
+    """The file. Reading one that is not there gives nothing; one that is broken is refused (InvalidSpec), and stays."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.expanduser()
@@ -66,17 +66,19 @@ class Ledger:
             raise InvalidSpec(
                 "ledger", f"{self._path} cannot be read: {error}", hint="remove it; hosts that answer are seen again"
             ) from error
+        except OSError as error:
+            raise _refused(error) from error
 
     def remember(self, host: str, entry: Remembered) -> None:
-        """Write one host's entry, if it is another one."""
-        with self._locked():
-            found = self.read()
-            if found.get(host) != entry:
-                found[host] = entry
-                content = orjson.dumps({name: asdict(kept) for name, kept in sorted(found.items())})
-                fresh = self._path.with_suffix(".new")
-                fresh.write_bytes(content)
-                os.replace(fresh, self._path)
+        """Write one host's entry, if it is another one. Raises InvalidSpec."""
+        try:
+            with self._locked():
+                found = self.read()
+                if found.get(host) != entry:
+                    found[host] = entry
+                    write_whole(self._path, orjson.dumps({name: asdict(kept) for name, kept in sorted(found.items())}))
+        except OSError as error:
+            raise _refused(error) from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -84,3 +86,7 @@ class Ledger:
         with open(self._path.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _refused(error: OSError) -> InvalidSpec:
+    return InvalidSpec("ledger", f"{error.strerror}: {error.filename}", hint="name a file that can be written")
