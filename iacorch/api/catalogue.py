@@ -61,9 +61,12 @@ class Column:
     description: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
-    """One kind in one version: all that is generic about it. No slots: what every request asks is worked out once."""
+    """One kind in one version: all that is generic about it. No slots: what every request asks is worked out once.
+
+    A row is the same as itself only, so that rows are compared, and looked up by, at no cost.
+    """
 
     group: str
     version: str
@@ -79,7 +82,7 @@ class Kind:
     """Where its objects are kept, if another kind keeps them too (events.k8s.io events are core events)."""
     columns: tuple[Column, ...] = ()
     """A CRD's additionalPrinterColumns; the built-in kinds' columns stand in `iacorch.api.table`."""
-    schema_json: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    schema_json: Mapping[str, Any] | None = field(default=None, repr=False)
     """A CRD's openAPIV3Schema; None for built-in kinds, whose schema is in the bundle."""
 
     @cached_property
@@ -138,7 +141,7 @@ class Catalogue:
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._kinds = tuple(kinds)
-        self._by_resource = {kind.gvr: kind for kind in self._kinds}
+        self._by_resource: dict[tuple[str, str, str], Kind] = {kind.gvr: kind for kind in self._kinds}
         self._by_kind = {(kind.api_version, kind.kind): kind for kind in self._kinds}
 
     def __iter__(self) -> Iterator[Kind]:
@@ -148,7 +151,7 @@ class Catalogue:
         return len(self._kinds)
 
     def by_resource(self, group: str, version: str, plural: str) -> Kind | None:
-        return self._by_resource.get(GroupVersionResource(group, version, plural))
+        return self._by_resource.get((group, version, plural))
 
     def by_kind(self, api_version: str, kind: str) -> Kind | None:
         return self._by_kind.get((api_version, kind))

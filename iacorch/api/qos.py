@@ -16,8 +16,7 @@ def qos_class(pod_spec: Mapping[str, Any]) -> str:
     guaranteed, any_asked = True, False
     for container in containers:
         resources = container.get("resources") or {}
-        limits = _counted(resources.get("limits") or {})
-        requests = _counted(resources.get("requests") or {})
+        limits, requests = _counted(resources.get("limits")), _counted(resources.get("requests"))
         any_asked = any_asked or bool(limits or requests)
         if len(limits) < len(_COUNTED) or any(requests.get(name, limits[name]) != limits[name] for name in limits):
             guaranteed = False
@@ -26,5 +25,7 @@ def qos_class(pod_spec: Mapping[str, Any]) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _counted(amounts: Mapping[str, Any]) -> dict[str, quantity.Quantity]:
+def _counted(amounts: Mapping[str, Any] | None) -> dict[str, quantity.Quantity]:
+    if not amounts:
+        return {}
     return {name: amount for name in _COUNTED if name in amounts and (amount := quantity.parse(amounts[name]))}

@@ -67,7 +67,7 @@ class Quantity:
         return self.amount >= other.amount
 
     def __bool__(self) -> bool:
-        return bool(self.amount)
+        return self.amount.numerator != 0
 
     def __hash__(self) -> int:
         return hash(self.amount)
@@ -159,7 +159,7 @@ def _canonical(text: str) -> str:
 
 
 def is_negative(text: str | int | float) -> bool:
-    return parse(text).amount.numerator < 0
+    return str(text).startswith("-") and parse(text).amount < 0
 
 
 def milli_cpu(text: str | int | float | None) -> int:

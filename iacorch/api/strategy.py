@@ -28,15 +28,14 @@ from iacorch.kit.clock import rfc3339
 
 _GENERATION: Final = frozenset({("", "Pod"), ("apps", "Deployment"), ("apps", "ReplicaSet")})
 _SERVERS_METADATA: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+_NEVER_GIVEN: Final = frozenset({*_SERVERS_METADATA, "resourceVersion", "selfLink", "managedFields"})
+"""What a new object's metadata does not take from its client; owners of fields are written down by who applies."""
 _KEEPS_STATUS_ON_CREATE: Final = frozenset({("", "Node")})
 
 
 def prepare_create(kind: Kind, obj: Object, *, uid: str, now: datetime) -> Object:
     """The object as it begins: identity, first generation, first status. The name must already be decided."""
-    metadata = {field: value for field, value in objects.metadata(obj).items() if field not in _SERVERS_METADATA}
-    metadata.pop("resourceVersion", None)
-    metadata.pop("selfLink", None)
-    metadata.pop("managedFields", None)  # owners are written down by who applies
+    metadata = {field: value for field, value in objects.metadata(obj).items() if field not in _NEVER_GIVEN}
     metadata |= {"uid": uid, "creationTimestamp": rfc3339(now)}
     if counts_generation(kind):
         metadata["generation"] = 1

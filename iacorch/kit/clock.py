@@ -8,8 +8,10 @@ differences.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -60,7 +62,13 @@ class LoopClock:
 
 def rfc3339(moment: datetime) -> str:
     """Kubernetes `metav1.Time`: UTC, whole seconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"  # three times as fast as strftime
+    return _second(math.floor(moment.timestamp()))
+
+
+@lru_cache(maxsize=1024)
+def _second(timestamp: int) -> str:
+    """Much is written in one second, and many seconds are read again."""
+    return datetime.fromtimestamp(timestamp, UTC).isoformat()[:19] + "Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:

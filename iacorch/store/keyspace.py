@@ -42,7 +42,7 @@ class Step:
     @property
     def kept_bytes(self) -> int:
         """What it holds on to for as long as it is in the history."""
-        return sum(len(entry.value) for entry in (self.before, self.after) if entry is not None)
+        return len(self.change.previous or b"") + len(self.change.value or b"")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import orjson
@@ -52,9 +53,10 @@ class Stored:
 
 def encode(obj: Mapping[str, Any]) -> bytes:
     """The stored form: metadata first, without a resource version."""
-    metadata = {field: value for field, value in obj["metadata"].items() if field != "resourceVersion"}
-    rest = {field: value for field, value in obj.items() if field != "metadata"}
-    return orjson.dumps({"metadata": metadata} | rest)
+    stored = {"metadata": None, **obj}  # in the first place, wherever `obj` has it
+    if "resourceVersion" in obj["metadata"]:
+        stored["metadata"] = {field: value for field, value in obj["metadata"].items() if field != "resourceVersion"}
+    return orjson.dumps(stored)
 
 
 class ObjectStore:
@@ -65,6 +67,7 @@ class ObjectStore:
         self._cipher = cipher
 
     @staticmethod
+    @lru_cache(maxsize=1024)
     def prefix(kind: Kind, namespace: str = "") -> bytes:
         group, plural = kind.stored_as
         prefix = f"/{group or 'core'}/{plural}/"
