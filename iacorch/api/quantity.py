@@ -14,9 +14,12 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
-_PATTERN: Final = re.compile(
-    r"([+-]?)(\d{1,64}(?:\.\d{0,64})?|\.\d{1,64})(?:(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])|[eE]([+-]?\d{1,3}))?", re.ASCII
+PATTERN: Final = (
+    r"([+-]?)([0-9]{1,64}(?:\.[0-9]{0,64})?|\.[0-9]{1,64})"
+    r"(?:(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE])|[eE]([+-]?[0-9]{1,3}))?"
 )
+"""The grammar, in what all dialects of regular expressions have in common."""
+_QUANTITY: Final = re.compile(PATTERN)
 _BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DECIMAL: Final = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 _DECIMAL_NAMES: Final = {power: suffix for suffix, power in _DECIMAL.items()}
@@ -115,7 +118,7 @@ def _print_decimal(amount: Fraction, *, exponent: bool) -> str:
 
 @lru_cache(maxsize=8192)
 def _parse(text: str) -> Quantity:
-    match = _PATTERN.fullmatch(text)
+    match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(FORMAT_HELP)
     sign, digits, suffix, exponent = match.groups()

@@ -244,7 +244,7 @@ def _gate(type_name: str) -> jsonschema_rs.Draft4Validator:
     return jsonschema_rs.Draft4Validator(
         {"definitions": definitions, **_definition(type_named(type_name))},
         validate_formats=True,
-        formats={"quantity": _is_quantity, "byte": _is_base64, "date-time": _is_time},
+        formats={"byte": _is_base64, "date-time": _is_time},
     )
 
 
@@ -269,7 +269,7 @@ _GATES: Final[Mapping[str, Mapping[str, Any]]] = {
     "time": {"type": "string", "format": "date-time"},
     "microtime": {"type": "string", "format": "date-time"},
     "quantity": {
-        "anyOf": [{"type": "string", "format": "quantity"}, {"type": "number"}],
+        "anyOf": [{"type": "string", "pattern": f"^(?:{quantity.PATTERN})$"}, {"type": "number"}],
     },
     "intstr": {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}]},
     "any": {"type": "object", "maxProperties": 0},  # free-form content is rare, and only the walk can bound its depth

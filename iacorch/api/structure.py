@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Any, Final
 
@@ -146,6 +146,7 @@ def type_named(name: str) -> Type:
     return Type(name, bundle["types"][name], {int(number): type_ for number, type_ in inline.items()})
 
 
+@lru_cache(maxsize=1024)
 def type_for(api_version: str, kind: str) -> Type | None:
     """The type of a kind's objects; None if the bundle does not have it. DeleteOptions exist in every version."""
     if kind in ("DeleteOptions", "Status"):

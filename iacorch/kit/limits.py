@@ -27,6 +27,9 @@ JSON_PATCH_COPIED_VALUES: Final = 200_000
 """More than an object of `BODY_BYTES` usually holds."""
 PROTOBUF_VALUES: Final = 400_000
 """Fields in one protobuf body: ten times a very large object, a fraction of what `BODY_BYTES` could claim."""
+TEMPLATES: Final = 512
+TEMPLATE_BYTES: Final = 16 * 1024
+"""Pod specs that are remembered, and the largest of them: 16 MiB together at most, usually one."""
 JSON_DEPTH: Final = 96
 """Objects and lists inside each other in a body: deeper than any kind goes, shallow enough for what recurses."""
 

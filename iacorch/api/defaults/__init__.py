@@ -12,12 +12,11 @@ from typing import Any, Final
 
 import orjson
 
-from iacorch.api.catalogue import Kind
+from iacorch.api.catalogue import POD, Kind
 from iacorch.api.defaults import core, pod, workload
 from iacorch.api.objects import Object
 
 _TABLE: Final[Mapping[tuple[str, str], Callable[[dict[str, Any]], None]]] = {
-    ("", "Pod"): pod.pod,
     ("", "Service"): core.service,
     ("", "Secret"): core.secret,
     ("", "Namespace"): core.namespace,
@@ -30,6 +29,8 @@ _TABLE: Final[Mapping[tuple[str, str], Callable[[dict[str, Any]], None]]] = {
 
 def with_defaults(kind: Kind, obj: Object) -> Object:
     """`obj` with defaults; kinds without a row come back as they are."""
+    if kind == POD:
+        return pod.with_defaults(obj)
     fill = _TABLE.get((kind.group, kind.kind))
     if fill is None:
         return obj

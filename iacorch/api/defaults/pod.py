@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
+from iacorch.api import objects
 from iacorch.api.defaults.fill import canonical_quantities, each, fill, fill_empty, inner
+from iacorch.api.objects import Object
+from iacorch.api.templates import once_a_template
 
 _PROBE: Final = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 _FILE_MODE: Final = 0o644
 _TOKEN_SECONDS: Final = 3600
 
 
-def pod(obj: dict[str, Any]) -> None:
-    spec = inner(obj, "spec")
+def with_defaults(obj: Object) -> Object:
+    """A pod with its defaults. What becomes of its spec is worked out once for all copies of a template."""
+    status = objects.status(obj)
+    spec = orjson.loads(_completed(objects.spec(obj)))
+    return {**obj, "spec": spec, "status": {**status, "phase": status.get("phase") or "Pending"}}
+
+
+@once_a_template
+def _completed(text: bytes) -> bytes:
+    spec: dict[str, Any] = orjson.loads(text)
     fill(spec, {"enableServiceLinks": True})
     pod_spec(spec)
     if spec.get("hostNetwork"):
@@ -21,7 +34,7 @@ def pod(obj: dict[str, Any]) -> None:
                 fill_empty(port, {"hostPort": port.get("containerPort")})
     for container in (*each(spec, "containers"), *each(spec, "initContainers")):
         _requests_from_limits(container)
-    fill_empty(inner(obj, "status"), {"phase": "Pending"})
+    return orjson.dumps(spec)
 
 
 def pod_spec(spec: dict[str, Any]) -> None:

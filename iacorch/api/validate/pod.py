@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from iacorch.api import names, objects
 from iacorch.api.objects import Object
+from iacorch.api.templates import once_a_template
 from iacorch.api.validate import containers, dns, placement, volumes
 from iacorch.api.validate.problems import Problems
 from iacorch.kit import limits
@@ -28,7 +31,16 @@ POD_CHANGE_WORDS: Final = (
 
 
 def pod(problems: Problems, obj: Object) -> None:
-    spec(problems, "spec", objects.spec(obj))
+    """What was found right for one copy of a template is not looked at again for the next."""
+    if not _is_right(objects.spec(obj)):
+        spec(problems, "spec", objects.spec(obj))
+
+
+@once_a_template
+def _is_right(text: bytes) -> bool:
+    problems = Problems()
+    spec(problems, "spec", orjson.loads(text))
+    return not problems.found
 
 
 def spec(problems: Problems, path: str, found: Mapping[str, Any]) -> None:
