@@ -1,7 +1,8 @@
 """Names and hashes of children: the same owner and wish always give the same name.
 
-In: UIDs, templates. Out: short texts in Kubernetes' alphabet for generated names. Creating twice from a stale cache
-then collides visibly instead of making two.
+In: what a name is to follow from (an owner's UID, its version where names must not come again), templates. Out: short
+texts in Kubernetes' alphabet for generated names. Creating twice from a stale cache then collides visibly instead of
+making two.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ def template_hash(template: dict[str, Any], collisions: int) -> str:
     return digest(text, str(collisions), length=10)
 
 
-def child_name(prefix: str, owner_uid: str, index: int) -> str:
+def child_name(prefix: str, seed: str, index: int) -> str:
     """`<prefix>-<5 characters>`, cut to fit a DNS label."""
-    suffix = digest(owner_uid, str(index))
+    suffix = digest(seed, str(index))
     return f"{prefix[: NAME_CHARACTERS - len(suffix) - 1].rstrip('.-')}-{suffix}"
 
 
-def free_names(prefix: str, owner_uid: str, *, taken: Container[str], count: int) -> list[str]:
+def free_names(prefix: str, seed: str, *, taken: Container[str], count: int) -> list[str]:
     """The first `count` names, by index, that are not taken."""
     found: list[str] = []
     index = 0
     while len(found) < count:
-        name = child_name(prefix, owner_uid, index)
+        name = child_name(prefix, seed, index)
         if name not in taken:
             found.append(name)
         index += 1

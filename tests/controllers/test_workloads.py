@@ -66,6 +66,22 @@ def test_pod_names_are_like_kubernetes() -> None:
     in_world(test)
 
 
+def test_the_name_of_a_pod_never_comes_again() -> None:
+    """Whoever looks at it again, or finds it in a log, must be able to tell which one it was."""
+
+    async def test(world: World) -> None:
+        await deploy(world, replicas=2)
+        names: dict[str, str] = {}  # of every pod that ever was, by UID
+        for _ in range(8):
+            await world.settle()
+            alive = await world.pods()
+            names |= {objects.uid(pod): objects.name(pod) for pod in alive}
+            await world.client.delete(POD, "default", objects.name(alive[0]))
+        assert (len(names), len(set(names.values()))) == (9, 9)
+
+    in_world(test)
+
+
 def test_scaling_up_and_down_keeps_the_rest() -> None:
     async def test(world: World) -> None:
         await deploy(world)

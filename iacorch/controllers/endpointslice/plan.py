@@ -117,7 +117,7 @@ def _number(target: int | str, port: dict[str, Any], pod: Object | None) -> int:
 
 
 def _group(observed: Observed, ports: Ports, endpoints: dict[str, dict[str, Any]], kept: set[str]) -> list[Action]:
-    """Slices for one set of ports: keep what is in place, fill gaps, make more with the smallest free names."""
+    """Slices for one set of ports: keep what is in place, fill gaps, make more under the first free names."""
     service = observed.service
     waiting = dict(endpoints)
     contents: list[tuple[Object, list[dict[str, Any]]]] = []

@@ -143,7 +143,7 @@ def _scale(observed: Observed, buckets: Buckets) -> tuple[Action, ...]:
         # Names are chosen from every known pod of the prefix: one that still ends keeps its name until it is gone.
         taken = observed.taken | {objects.name(pod) for pod in observed.pods}
         count = min(missing, limits.ACTIONS_PER_PASS // 2)
-        for name in naming.free_names(objects.name(replicaset), objects.uid(replicaset), taken=taken, count=count):
+        for name in naming.free_names(objects.name(replicaset), _seed(replicaset), taken=taken, count=count):
             actions += (
                 Create(POD, _pod(replicaset, name)),
                 Say(replicaset, "Normal", "SuccessfulCreate", f"Created pod: {name}"),
@@ -155,6 +155,14 @@ def _scale(observed: Observed, buckets: Buckets) -> tuple[Action, ...]:
                 Say(replicaset, "Normal", "SuccessfulDelete", f"Deleted pod: {objects.name(pod)}"),
             )
     return tuple(actions)
+
+
+def _seed(replicaset: Object) -> str:
+    """What names are drawn from. The same pass twice names the same pods, so that the second one collides.
+
+    Each pod that goes changes the status, and with it the version: its name does not come again.
+    """
+    return f"{objects.uid(replicaset)}/{objects.resource_version(replicaset)}"
 
 
 def _pod(replicaset: Object, name: str) -> Object:
