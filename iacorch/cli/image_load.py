@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ async def _load_one(
     try:
         async with ssh.session(target) as session:
             inspect = " ".join(
-                f"docker image inspect -f '{{{{.Id}}}}' '{image}' 2>/dev/null || echo;" for image in wanted
+                f"docker image inspect -f '{{{{.Id}}}}' {shlex.quote(image)} 2>/dev/null || echo;" for image in wanted
             )
             if (await session.run(inspect)).split() == list(wanted.values()):
                 say(f"{name}: has it")

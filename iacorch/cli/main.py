@@ -103,13 +103,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         told = explain(error)
         _tell(told.message, told.hint, usage=told.usage)
         sys.exit(1)
-    except (IacorchError, KeyboardInterrupt) as error:
+    except (IacorchError, OSError, KeyboardInterrupt) as error:
         if "--debug" in given:
             raise
         if isinstance(error, KeyboardInterrupt):
             click.echo("interrupted", err=True)
             sys.exit(130)
-        show(error)
+        if isinstance(error, OSError):  # a file that a person named, or one beside the project
+            _tell(f"{error.filename or 'the system'}: {error.strerror or error}", "--debug shows where it happened")
+        else:
+            show(error)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -24,7 +24,7 @@ from iacorch.agent.runtime.contract import (
     SandboxSpec,
 )
 from iacorch.errors import RuntimeFailed
-from tests.agent.waiting import PATIENCE_SECONDS, until
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 @dataclass(frozen=True)

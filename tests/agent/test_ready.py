@@ -15,7 +15,7 @@ from iacorch.daemons import agent
 from iacorch.kit.clock import SystemClock
 from iacorch.kit.tasks import Tasks
 from iacorch.server.identity.signing import make_ca, sign_node
-from tests.agent.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("age_days", [0, 300], ids=["fresh", "to be renewed"])

@@ -10,7 +10,7 @@ import pytest
 from iacorch.agent.runtime.docker import DockerRuntime
 from tests.agent import busybox
 from tests.agent.runtime_conformance import Programs, RuntimeConformance, World
-from tests.agent.waiting import until
+from tests.waiting import until
 
 
 @pytest.mark.docker

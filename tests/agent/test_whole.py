@@ -25,8 +25,8 @@ from iacorch.daemons import agent, controlplane
 from iacorch.errors import ConfigError, NotFound
 from iacorch.kit.clock import Clock, SystemClock
 from tests.agent import busybox
-from tests.agent.waiting import until
 from tests.agent.world import condition, container_status, is_ready, phase, restarts
+from tests.waiting import until
 
 TOKEN = "a-token-for-tests-of-the-agent"
 

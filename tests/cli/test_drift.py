@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from iacorch.cli.commands.drift import Desk
 from iacorch.cli.main import main
+from iacorch.cli.target import target_in
 
 
 @pytest.fixture
@@ -51,6 +53,22 @@ def test_approvals_are_kept_beside_the_project(project: Path) -> None:
     assert run("drift", "approve", "web") == 1
     assert run("drift", "forget") == 0
     assert not (project / ".iacorch" / "drift.json").exists()
+
+
+def test_what_is_approved_while_a_check_goes_on_is_not_forgotten_at_its_end(project: Path) -> None:
+    checking = Desk(target_in(project), {})
+    before = checking.recall()
+    assert run("drift", "approve", "0123456789ab") == 0
+    checking.keep(before)
+    assert set(checking.recall().approvals) == {"0123456789ab"}
+    checking.keep(before)
+    assert not checking.recall().approvals, "one that it knew of and has used up does not come back"
+
+
+def test_a_file_that_cannot_be_read_is_no_traceback(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / ".iacorch" / "drift.json").mkdir()
+    assert run("drift", "approve", "0123456789ab") == 1
+    assert "drift.json: Is a directory" in capsys.readouterr().err
 
 
 def test_policies_from_a_file_are_checked(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,13 +136,18 @@ def _stop_running(view: View, why: str) -> Iterator[_Move]:
             yield _Move(why, StopContainer(state.id, state.owner.name, left))
 
 
-def _end(view: View) -> Iterator[_Move]:
+def _halt(view: View, why: str) -> list[_Move]:
+    """What comes before anything is removed: containers end, the network goes. Empty when that is done."""
     if view.running:
-        yield from _stop_running(view, "the pod is ending")
-        yield _Move("waiting for containers to end")
-        return
+        return [*_stop_running(view, why), _Move("waiting for containers to end")]
     if view.observed.attached_sandbox:
-        yield from _unless_set_back(view, SANDBOX, _Move("the pod is ending", DetachNetwork()))
+        return list(_unless_set_back(view, SANDBOX, _Move(why, DetachNetwork())))
+    return []
+
+
+def _end(view: View) -> Iterator[_Move]:
+    if moves := _halt(view, "the pod is ending"):
+        yield from moves
         return
     for state in (*(c for c in view.observed.containers if c.owner.name != SANDBOX), *view.sandboxes):
         yield from _unless_set_back(view, SANDBOX, _Move("the pod is ending", RemoveContainer(state.id)))
@@ -154,12 +159,8 @@ def _end(view: View) -> Iterator[_Move]:
 
 
 def _wind_up(view: View) -> Iterator[_Move]:
-    if view.running:
-        yield from _stop_running(view, "the pod is over")
-        yield _Move("waiting for containers to end")
-        return
-    if view.observed.attached_sandbox:
-        yield from _unless_set_back(view, SANDBOX, _Move("the pod is over", DetachNetwork()))
+    if moves := _halt(view, "the pod is over"):
+        yield from moves
         return
     for sandbox in view.sandboxes:
         yield from _unless_set_back(view, SANDBOX, _Move("the pod is over", RemoveContainer(sandbox.id)))

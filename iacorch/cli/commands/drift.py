@@ -133,6 +133,8 @@ class Desk:
         self.path = target.root / _MEMORY
         self._hosts = Hosts(self._clock)
         self._edges: RealEdges | None = None
+        self._known: frozenset[str] = frozenset()
+        """Approvals that were there when the memory was last read or written."""
 
     async def once(self, scope: Scope, *, correct: bool) -> Report:
         """Says what it is at on standard error; the report is all that goes elsewhere."""
@@ -244,15 +246,24 @@ class Desk:
             _say(f"the report is not in the cluster: {error.message}")
 
     def recall(self) -> Memory:
+        memory = self._read()
+        self._known = frozenset(memory.approvals)
+        return memory
+
+    def keep(self, memory: Memory) -> None:
+        """With what a person has approved in another shell since it was read: a check takes a while."""
+        late = {id_: approval for id_, approval in self._read().approvals.items() if id_ not in self._known}
+        memory = replace(memory, approvals={**memory.approvals, **late})
+        write(self.path, orjson.dumps(memories.to_json(memory), option=orjson.OPT_INDENT_2))
+        self._known = frozenset(memory.approvals)
+
+    def _read(self) -> Memory:
         try:
             return memories.from_json(orjson.loads(self.path.read_bytes()), where=str(self.path))
         except FileNotFoundError:
             return Memory(salt=SystemIds().token(16).hex())
         except orjson.JSONDecodeError as error:
             raise ConfigError(f"is not JSON: {error}", where=str(self.path), hint="iacorch drift forget") from error
-
-    def keep(self, memory: Memory) -> None:
-        write(self.path, orjson.dumps(memories.to_json(memory), option=orjson.OPT_INDENT_2))
 
 
 def show(report: Report, how: str) -> None:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from iacorch.kit.clock import SystemClock
 from iacorch.kit.ids import SystemIds
 from tests.agent import busybox
 from tests.infra.machines import containers
+from tests.waiting import until
 
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(not busybox.engine_answers(), reason="needs a Docker Engine")]
 CLOCK = SystemClock()
@@ -138,12 +140,15 @@ def web() -> Sequence[dict[str, Any]]:
 
 async def page(url: str) -> str:
     """What is answered, once something is."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                return await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read().decode())
-            except OSError:
-                await asyncio.sleep(0.1)
+
+    def ask() -> str:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    return await until(lambda: asyncio.to_thread(ask), bool)
 
 
 async def test_a_machine_that_is_not_fit_is_refused_by_name_and_left_as_it_was(
@@ -197,12 +202,14 @@ def tool(machine: Machine, script: str) -> str:
 async def becomes(machine: Machine, wanted: str) -> list[str]:
     """The differences between the machine and `wanted`, once there are none or patience ends."""
     found = ""
-    deadline = CLOCK.monotonic() + 60
-    while CLOCK.monotonic() < deadline:
+
+    async def look() -> str:
+        nonlocal found
         found = await asyncio.to_thread(tool, machine, LOOK_OF_A_MACHINE)
-        if found == wanted:
-            break
-        await asyncio.sleep(0.5)
+        return found
+
+    with suppress(TimeoutError):
+        await until(look, lambda seen: seen == wanted)
     return list(unified_diff(wanted.splitlines(), found.splitlines(), n=0, lineterm=""))
 
 
