@@ -14,21 +14,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from iacorch.api import (
-    catalogue,
-    defaults,
-    objects,
-    openapi,
-    patch,
-    protobuf,
-    quantity,
-    schema,
-    selectors,
-    strategy,
-    structure,
-    table,
-    validate,
-)
+from iacorch.api import catalogue, defaults, objects, patch, strategy, validate
+from iacorch.api.columns import table
+from iacorch.api.values import quantity, selectors
+from iacorch.api.wire import openapi, protobuf, schema, structure
 from tests.api.protobuf_encoder import encode
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

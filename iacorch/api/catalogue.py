@@ -81,7 +81,7 @@ class Kind:
     storage: GroupResource | None = None
     """Where its objects are kept, if another kind keeps them too (events.k8s.io events are core events)."""
     columns: tuple[Column, ...] = ()
-    """A CRD's additionalPrinterColumns; the built-in kinds' columns stand in `iacorch.api.table`."""
+    """A CRD's additionalPrinterColumns; the built-in kinds' columns stand in `iacorch.api.columns.table`."""
     schema_json: Mapping[str, Any] | None = field(default=None, repr=False)
     """A CRD's openAPIV3Schema; None for built-in kinds, whose schema is in the bundle."""
 

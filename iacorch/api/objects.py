@@ -2,7 +2,7 @@
 
 In: plain dicts as they came off the wire or out of the store. Out: plain values, or new dicts. Everyone uses it.
 Readers never raise on a missing field: they answer with the empty value; they trust the types, because nothing is
-stored that did not pass `iacorch.api.schema`. Functions whose name begins with `with_` or `set_` return a copy and
+stored that did not pass `iacorch.api.wire.schema`. Functions whose name begins with `with_` or `set_` return a copy and
 leave their argument alone.
 """
 

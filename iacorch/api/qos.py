@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from iacorch.api import quantity
+from iacorch.api.values import quantity
 
 _COUNTED: Final = ("cpu", "memory")
 

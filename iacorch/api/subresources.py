@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.api.values import selectors
 from iacorch.errors import BadRequest, Cause, Conflict, Invalid
 
 

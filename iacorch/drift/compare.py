@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from iacorch.api import quantity
+from iacorch.api.values import quantity
 from iacorch.drift.model import HIDDEN, Field, mark_of, shown
 
 _SECRET_NAME: Final = re.compile(

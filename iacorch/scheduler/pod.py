@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from iacorch.api import objects, quantity, selectors
+from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.api.selectors import LabelSelector
+from iacorch.api.values import quantity, selectors
+from iacorch.api.values.selectors import LabelSelector
 
 CPU, MEMORY, STORAGE, PODS = "cpu", "memory", "ephemeral-storage", "pods"
 RESOURCES = (CPU, MEMORY, STORAGE, PODS)

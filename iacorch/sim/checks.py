@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
-from iacorch.api.quantity import milli_cpu, units
+from iacorch.api.values.quantity import milli_cpu, units
 from iacorch.server.objects.storage import ObjectStore
 from iacorch.server.request import Target
 

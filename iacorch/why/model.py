@@ -8,8 +8,9 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.api.values import selectors
 
 
 class Rank(IntEnum):

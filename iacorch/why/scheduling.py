@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from iacorch.api import objects, quantity
+from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.api.values import quantity
 from iacorch.kit.text import listed, near
 from iacorch.why.model import Step, World, is_over, is_ready
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.api.values import selectors
 from iacorch.kit.text import near
 from iacorch.why.model import Finding, Rank, Step, World, in_namespace, is_ready, label, statuses
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from iacorch.api.structure import Field, Type, type_named
+from iacorch.api.wire.structure import Field, Type, type_named
 
 WRONG = st.sampled_from([None, "x", "", 1, -1, 2**40, 1.0, 1.5, True, [], {}, [None], ["x"], {"x": None}, {"x": "y"}])
 SCALARS: dict[str, st.SearchStrategy[Any]] = {

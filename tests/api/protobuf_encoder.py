@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from iacorch.api.structure import Field, Type, type_for, type_named
+from iacorch.api.wire.structure import Field, Type, type_for, type_named
 from iacorch.kit.clock import parse_rfc3339
 
 

@@ -16,7 +16,7 @@ from iacorch.api.apply.owners import Manager, Owners
 from iacorch.api.catalogue import CONFIG_MAP, DEPLOYMENT, Kind
 from iacorch.api.defaults import with_defaults
 from iacorch.api.objects import Object
-from iacorch.api.structure import Type, type_of
+from iacorch.api.wire.structure import Type, type_of
 from iacorch.errors import BadRequest, Conflict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

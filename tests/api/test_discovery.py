@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from iacorch.api import catalogue, discovery, openapi
+from iacorch.api import catalogue
+from iacorch.api.wire import discovery, openapi
 
 KINDS = catalogue.builtin()
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from iacorch.api import columns, openapi, schema, strategy, validate
+from iacorch.api import columns, strategy, validate
 from iacorch.api.catalogue import DRIFT_POLICY, DRIFT_REPORT, builtin
+from iacorch.api.wire import openapi, schema
 from iacorch.errors import BadRequest
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iacorch.api import catalogue, patch, structure
+from iacorch.api import catalogue, patch
 from iacorch.api.patch.json_patch import json_patch
 from iacorch.api.patch.merge import merge_patch
+from iacorch.api.wire import structure
 from iacorch.errors import ApiError, BadRequest, Invalid, UnsupportedMedia
 from tests.api import build
 

@@ -9,19 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iacorch.api import (
-    catalogue,
-    defaults,
-    patch,
-    schema,
-    selectors,
-    strategy,
-    structure,
-    subresources,
-    table,
-    validate,
-)
+from iacorch.api import catalogue, defaults, patch, strategy, subresources, validate
 from iacorch.api.catalogue import Kind
+from iacorch.api.columns import table
+from iacorch.api.values import selectors
+from iacorch.api.wire import schema, structure
 from iacorch.errors import ApiError
 from tests.api.generated import values
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from iacorch.api import durations, table, validate
+from iacorch.api import validate
 from iacorch.api.catalogue import MACHINE_CLASS, NODE_CLAIM, NODE_POOL, Kind
+from iacorch.api.columns import table
+from iacorch.api.values import durations
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iacorch.api import protobuf
-from iacorch.api.structure import Field, Type, kinds, type_named
+from iacorch.api.wire import protobuf
+from iacorch.api.wire.structure import Field, Type, kinds, type_named
 from iacorch.errors import BadRequest
 from tests.api import build
 from tests.api.protobuf_encoder import encode

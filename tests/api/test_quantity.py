@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iacorch.api import intstr, quantity
-from iacorch.api.quantity import Format, Quantity
+from iacorch.api.values import intstr, quantity
+from iacorch.api.values.quantity import Format, Quantity
 
 amounts = st.builds(
     lambda sign, digits, suffix: f"{sign}{digits}{suffix}",

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from iacorch.api import catalogue, schema, structure
-from iacorch.api.structure import type_named
+from iacorch.api import catalogue
+from iacorch.api.wire import schema, structure
+from iacorch.api.wire.structure import type_named
 from iacorch.errors import BadRequest
 from tests.api import build
 from tests.api.generated import values

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iacorch.api import selectors
+from iacorch.api.values import selectors
 from iacorch.errors import BadRequest
 
 LABELS = {"app": "web", "tier": "front", "gen": "5", "empty": ""}

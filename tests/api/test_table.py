@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from iacorch.api import catalogue, columns, table
+from iacorch.api import catalogue, columns
 from iacorch.api.catalogue import Column, Kind
+from iacorch.api.columns import table
 from iacorch.api.columns.text import human
 from tests.api import build
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from iacorch.api import catalogue, defaults, schema, strategy, validate
+from iacorch.api import catalogue, defaults, strategy, validate
 from iacorch.api.catalogue import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, NODE, POD, SECRET, SERVICE, Kind
+from iacorch.api.wire import schema
 from iacorch.errors import Invalid
 from tests.api import build
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from iacorch.api import quantity
 from iacorch.api.objects import Object
+from iacorch.api.values import quantity
 from iacorch.errors import IacorchError
 from iacorch.kit.text import listed
 

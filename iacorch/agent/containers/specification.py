@@ -24,9 +24,9 @@ from iacorch.agent.runtime.contract import (
     SandboxSpec,
     Security,
 )
-from iacorch.api import quantity
 from iacorch.api.objects import Object
 from iacorch.api.qos import qos_class
+from iacorch.api.values import quantity
 
 _HOSTNAME_LENGTH: Final = 63
 _OOM_BEST_EFFORT: Final = 1000

@@ -22,8 +22,8 @@ from iacorch.agent.containers.environment import ConfigMissing, Facts, Sources, 
 from iacorch.agent.runtime.contract import MemoryVolume, Mount
 from iacorch.agent.volumes import atomic
 from iacorch.agent.volumes.payload import KINDS, payload
-from iacorch.api import quantity
 from iacorch.api.objects import Object
+from iacorch.api.values import quantity
 
 MESSAGE_PATH: Final = "/dev/termination-log"
 MESSAGE_BYTES: Final = 4096

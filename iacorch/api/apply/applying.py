@@ -22,7 +22,7 @@ from iacorch.api.apply.fields import Path
 from iacorch.api.apply.owners import Manager, Owners
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
-from iacorch.api.structure import Type
+from iacorch.api.wire.structure import Type
 
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
 CLIENT_SIDE: Final = {

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from iacorch.api.objects import Object
-from iacorch.api.structure import Field, Type, type_named
+from iacorch.api.wire.structure import Field, Type, type_named
 from iacorch.errors import BadRequest
 
 Path: TypeAlias = tuple[str, ...]

@@ -13,7 +13,7 @@ from typing import Any
 from iacorch.api.apply import fields
 from iacorch.api.apply.fields import Path
 from iacorch.api.objects import Object, deep_copy
-from iacorch.api.structure import Field, Type, type_named
+from iacorch.api.wire.structure import Field, Type, type_named
 
 
 def merge(type_: Type, live: Object, applied: Object) -> Object:

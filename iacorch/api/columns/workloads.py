@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.catalogue import Column
 from iacorch.api.columns.text import NONE, age, containers
 from iacorch.api.objects import Object
+from iacorch.api.values import selectors
 
 _WIDE: Final = (Column("Containers", priority=1), Column("Images", priority=1), Column("Selector", priority=1))
 

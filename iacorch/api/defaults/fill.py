@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from iacorch.api import quantity
+from iacorch.api.values import quantity
 
 
 def fill(target: dict[str, Any], defaults: Mapping[str, Any]) -> None:

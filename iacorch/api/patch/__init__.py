@@ -14,7 +14,7 @@ from iacorch.api.objects import Object, too_deep
 from iacorch.api.patch import strategic
 from iacorch.api.patch.json_patch import json_patch
 from iacorch.api.patch.merge import merge_patch
-from iacorch.api.structure import Type, type_of
+from iacorch.api.wire.structure import Type, type_of
 from iacorch.errors import BadRequest, UnsupportedMedia
 
 JSON_PATCH: Final = "application/json-patch+json"

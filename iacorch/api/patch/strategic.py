@@ -1,6 +1,6 @@
 """Strategic merge patch: a merge patch that knows lists.
 
-In: the current object, the patch, the type with its merge keys (`iacorch.api.structure`). Out: the patched object.
+In: the current object, the patch, the type with its merge keys (`iacorch.api.wire.structure`). Out: the patched object.
 `kubectl apply`, `edit`, `label`, `set` and `rollout` send these. Rules: the Kubernetes API conventions, strategic
 merge patch.
 
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from iacorch.api.objects import Object, deep_copy
-from iacorch.api.structure import Field, Type, type_named
+from iacorch.api.wire.structure import Field, Type, type_named
 from iacorch.errors import BadRequest
 
 _DELETE_FROM: Final = "$deleteFromPrimitiveList/"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from iacorch.api import names, objects, quantity
+from iacorch.api import names, objects
 from iacorch.api.objects import Object
 from iacorch.api.validate.problems import Problems
+from iacorch.api.values import quantity
 
 DATA_BYTES: Final = 1024 * 1024
 _EFFECTS: Final = ("NoExecute", "NoSchedule", "PreferNoSchedule")

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any, Final
 
-from iacorch.api import names, quantity
+from iacorch.api import names
 from iacorch.api.validate.problems import Problems
+from iacorch.api.values import quantity
 
 _PULL: Final = ("Always", "IfNotPresent", "Never")
 _TERMINATION: Final = ("File", "FallbackToLogsOnError")

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from iacorch.api import durations, intstr, names, objects, quantity
+from iacorch.api import names, objects
 from iacorch.api.objects import Object
 from iacorch.api.validate.problems import Problems
+from iacorch.api.values import durations, intstr, quantity
 
 CONSOLIDATION: Final = ("Never", "WhenEmpty", "WhenEmptyOrUnderutilized")
 REASONS: Final = ("Drifted", "Empty", "Expired", "OfficeHours", "OverLimit", "Underutilized")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from iacorch.api import names, quantity
+from iacorch.api import names
 from iacorch.api.validate import containers
 from iacorch.api.validate.problems import Problems
+from iacorch.api.values import quantity
 
 _HOST_TYPES: Final = (
     "DirectoryOrCreate",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from iacorch.api import intstr, objects, selectors
+from iacorch.api import objects
 from iacorch.api.objects import Object
 from iacorch.api.validate import metadata, pod, selector
 from iacorch.api.validate.problems import Problems
+from iacorch.api.values import intstr, selectors
 from iacorch.errors import BadRequest
 
 _PERCENT_WORDS: Final = (

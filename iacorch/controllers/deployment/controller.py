@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.catalogue import DEPLOYMENT, POD, REPLICA_SET
 from iacorch.api.objects import Object
+from iacorch.api.values import selectors
 from iacorch.client.informers import Informers
 from iacorch.controllers import pods
 from iacorch.controllers.actions import NOTHING, Key, Plan

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from iacorch.api import intstr, objects
+from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.api.values import intstr
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"

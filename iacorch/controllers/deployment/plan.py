@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.catalogue import DEPLOYMENT, REPLICA_SET
 from iacorch.api.objects import Object
+from iacorch.api.values import selectors
 from iacorch.controllers import naming
 from iacorch.controllers.actions import Action, Create, Patch, Plan, Replace, Say, delete, replace_status
 from iacorch.controllers.deployment import rolling, status

@@ -27,7 +27,7 @@ from typing import Any
 from iacorch.api import objects
 from iacorch.api.catalogue import NODE, POD, REPLICA_SET
 from iacorch.api.objects import Object
-from iacorch.api.tolerations import tolerates
+from iacorch.api.values.tolerations import tolerates
 from iacorch.controllers import pods
 from iacorch.controllers.actions import Action, Patch, Plan, Say, delete
 from iacorch.controllers.node.silence import Verdict

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.catalogue import POD, REPLICA_SET
 from iacorch.api.objects import Object
+from iacorch.api.values import selectors
 from iacorch.controllers import naming, pods
 from iacorch.controllers.actions import Action, Create, Patch, Plan, Say, delete, replace_status
 from iacorch.kit import limits

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.api.selectors import LabelSelector
+from iacorch.api.values import selectors
+from iacorch.api.values.selectors import LabelSelector
 from iacorch.provision.pools.words import KEEP
 from iacorch.scheduler.pod import PodInfo
 

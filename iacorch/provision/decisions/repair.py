@@ -28,7 +28,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from iacorch.api import intstr, objects
+from iacorch.api import objects
+from iacorch.api.values import intstr
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339
 from iacorch.provision.pools.pool import RepairPolicy, share

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from iacorch.api import objects, quantity
+from iacorch.api import objects
 from iacorch.api.objects import Object
+from iacorch.api.values import quantity
 from iacorch.provision.pools.claim import Claim
 from iacorch.provision.pools.offers import Offer
 from iacorch.provision.pools.words import HOSTNAME_LABEL, Condition

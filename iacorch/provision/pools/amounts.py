@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from iacorch.api import quantity
+from iacorch.api.values import quantity
 
 MICROS: Final = 1_000_000
 GIB: Final = 1 << 30

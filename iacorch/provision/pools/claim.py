@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from iacorch.api import durations, objects
+from iacorch.api import objects
 from iacorch.api.catalogue import NODE_CLAIM
 from iacorch.api.objects import Object
+from iacorch.api.values import durations
 from iacorch.infra.bootstrap import marks
 from iacorch.provision.pools.amounts import Amounts, capacity_amounts, micros, money_text
 from iacorch.provision.pools.offers import Offer, offer_of

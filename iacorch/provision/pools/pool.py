@@ -13,10 +13,11 @@ from typing import Any
 
 import orjson
 
-from iacorch.api import durations, intstr, objects, quantity, selectors
-from iacorch.api.intstr import IntOrString
+from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.api.selectors import LabelSelector
+from iacorch.api.values import durations, intstr, quantity, selectors
+from iacorch.api.values.intstr import IntOrString
+from iacorch.api.values.selectors import LabelSelector
 from iacorch.kit import limits as numbers
 from iacorch.provision.pools.amounts import micros
 from iacorch.provision.pools.hours import Hours, hours_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.api.tolerations import tolerates
+from iacorch.api.values.tolerations import tolerates
 from iacorch.scheduler.filters.contract import Change
 from iacorch.scheduler.pod import NodeTerm, PodInfo
 from iacorch.scheduler.snapshot import Mask, Rows, Snapshot

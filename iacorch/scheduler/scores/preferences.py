@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iacorch.api import objects
 from iacorch.api.objects import Object
-from iacorch.api.tolerations import tolerates
+from iacorch.api.values.tolerations import tolerates
 from iacorch.scheduler.filters.nodes import matches
 from iacorch.scheduler.pod import PodInfo
 from iacorch.scheduler.snapshot import Column, Snapshot

@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 
 from iacorch import __version__
-from iacorch.api import discovery, openapi
 from iacorch.api.catalogue import Catalogue
+from iacorch.api.wire import discovery, openapi
 
 KUBERNETES_VERSION: Final = ("1", "37")
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

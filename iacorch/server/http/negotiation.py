@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import orjson
 import yaml
 
-from iacorch.api import protobuf
+from iacorch.api.wire import protobuf
 from iacorch.errors import BadRequest, NotAcceptable, UnsupportedMedia
 from iacorch.kit import limits
 

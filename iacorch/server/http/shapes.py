@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
-from iacorch.api import objects, table
+from iacorch.api import objects
 from iacorch.api.catalogue import Kind
+from iacorch.api.columns import table
 from iacorch.api.objects import Object
 from iacorch.errors import BadRequest
 from iacorch.server.http.negotiation import PARTIAL, PARTIAL_LIST, TABLE, Answer

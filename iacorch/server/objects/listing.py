@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import orjson
 
-from iacorch.api import objects, selectors
+from iacorch.api import objects
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
+from iacorch.api.values import selectors
 from iacorch.errors import BadRequest, Compacted, FutureRevision, Gone
 from iacorch.server.objects.storage import ObjectStore, Stored, too_large, too_old
 from iacorch.server.request import ReadOptions, Target

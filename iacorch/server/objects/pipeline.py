@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from iacorch.api import apply, defaults, ignored, objects, patch, schema, structure, subresources, validate
+from iacorch.api import apply, defaults, ignored, objects, patch, subresources, validate
 from iacorch.api.apply import owners
 from iacorch.api.apply.owners import Manager, Owners
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object
-from iacorch.api.structure import Type
+from iacorch.api.wire import schema, structure
+from iacorch.api.wire.structure import Type
 from iacorch.client.contract import PatchType
 from iacorch.errors import BadRequest, Cause, Invalid, UnsupportedMedia
 from iacorch.server.request import Target, WriteOptions

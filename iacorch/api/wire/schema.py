@@ -19,10 +19,10 @@ from typing import Any, Final, Literal
 
 import jsonschema_rs
 
-from iacorch.api import quantity
 from iacorch.api.catalogue import Kind
 from iacorch.api.objects import Object, too_deep
-from iacorch.api.structure import Field, Type, type_for, type_named, type_of
+from iacorch.api.values import quantity
+from iacorch.api.wire.structure import Field, Type, type_for, type_named, type_of
 from iacorch.errors import BadRequest, Cause
 from iacorch.kit import limits
 from iacorch.kit.clock import parse_rfc3339

@@ -16,7 +16,7 @@ import orjson
 
 from iacorch.api.catalogue import Catalogue, Kind
 from iacorch.api.objects import Object
-from iacorch.api.structure import Field, Type, type_for, type_named, type_of
+from iacorch.api.wire.structure import Field, Type, type_for, type_named, type_of
 
 _INT_OR_STRING: Final = {"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"}
 _SCALARS: Final[Mapping[str, Mapping[str, Any]]] = {

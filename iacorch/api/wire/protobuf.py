@@ -1,8 +1,8 @@
 """Bodies in Kubernetes protobuf, read into the same dicts that JSON gives.
 
-In: bytes as typed clients send them (`k8s\\0`, then a `runtime.Unknown` around the object) and the wire numbers of
-`iacorch.api.structure`. Out: a plain object with `apiVersion` and `kind`. Raises BadRequest for anything that is not
-that. The server calls `decode` for `application/vnd.kubernetes.protobuf`; its answers may be JSON.
+In: bytes as typed clients send them (`k8s\\0`, then a `runtime.Unknown` around the object) and the numbers of
+`structure`. Out: a plain object with `apiVersion` and `kind`. Raises BadRequest for anything that is not that. The
+server calls `decode` for `application/vnd.kubernetes.protobuf`; its answers may be JSON.
 
 Hostile bytes are bounded: nesting and the number of values are capped, and a length never reaches past its message.
 Optional scalars that Go writes although they are zero are left out, as JSON leaves them out.
@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 
 from iacorch.api.objects import Object
-from iacorch.api.structure import Field, Type, type_for, type_named
+from iacorch.api.wire.structure import Field, Type, type_for, type_named
 from iacorch.errors import BadRequest
 from iacorch.kit import limits
 from iacorch.kit.clock import rfc3339, rfc3339_micro
