@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import orjson
+
 from iacorch.api import objects
 from iacorch.api.catalogue import NAMESPACE
 from iacorch.errors import Cause, Forbidden
@@ -20,10 +22,10 @@ async def check_namespace(storage: ObjectStore, target: Target) -> None:
     if not target.kind.namespaced:
         return
     place = Target(NAMESPACE, "", target.namespace)
-    found = await storage.get(place)
+    found = await storage.raw(place)
     if found is None:
         raise place.not_found()
-    if b'"deletionTimestamp"' in found.raw and objects.is_deleting(found.decode()):
+    if b'"deletionTimestamp"' in found and objects.is_deleting(orjson.loads(found)):
         group, plural = target.kind.group_resource
         words = f"unable to create new content in namespace {target.namespace} because it is being terminated"
         raise Forbidden(

@@ -78,6 +78,7 @@ class ApiServer:
         self._metrics = Metrics()
         self._connections = Connections(self.handle, bounds)
         registry.certificates.on_withdrawn = self._connections.cut_node
+        self._tells_all = bool(log.is_enabled_for(logging.DEBUG))  # asking costs more than most of what a request needs
         self._listener: asyncio.Server | None = None
         self._runner: web.ServerRunner | None = None
         self.ready = False
@@ -128,7 +129,7 @@ class ApiServer:
             response = error_response(InternalError("Internal error occurred: the server's log says more"))
         seconds = self._clock.monotonic() - began
         self._metrics.count(request.method, response.status, seconds)
-        if log.is_enabled_for(logging.DEBUG):
+        if self._tells_all:
             name = user.name if user else ""
             log.debug("request", method=request.method, path=request.path_qs, user=name, code=response.status)
         return response

@@ -79,6 +79,7 @@ def _media_ranges(accept: str) -> list[tuple[str, dict[str, str]]]:
     return [(media, parameters) for _, _, media, parameters in sorted(found, key=lambda entry: entry[:2])]
 
 
+@lru_cache(maxsize=256)
 def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 

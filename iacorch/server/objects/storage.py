@@ -84,6 +84,11 @@ class ObjectStore:
         """In the version that was asked for: events have two."""
         return Stored(encode(events.to_events_v1(orjson.loads(raw))) if kind.storage else raw, revision)
 
+    async def raw(self, target: Target) -> bytes | None:
+        """What is stored, as it is."""
+        entry = await self.store.get(self.key(target))
+        return entry.value if entry else None
+
     async def get(self, target: Target) -> Stored | None:
         entry = await self.store.get(self.key(target))
         return self.opened(target.kind, entry) if entry else None
