@@ -1,13 +1,14 @@
 """What a request is once HTTP has been taken off it: who, what, and with which options.
 
-In: nothing but literals. Out: frozen values. `http` and `local` build them, `registry` and `authz` read them.
+In: nothing but literals. Out: frozen values, as a tuple where each request makes some. `http` and `local` build them,
+`registry` and `authz` read them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from iacorch.api.catalogue import Kind
 from iacorch.errors import AlreadyExists, Conflict, NotFound
@@ -41,8 +42,7 @@ SYSTEM: Final = User("system:iacorch", frozenset({MASTERS, AUTHENTICATED}))
 """The control plane's own controllers and scheduler."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What is asked for. `name` is empty for collections, `namespace` for cluster kinds and for all namespaces."""
 
     kind: Kind

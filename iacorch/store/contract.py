@@ -9,7 +9,8 @@ live watcher, but leave no history and may be lost in a crash: the key then show
 A read of the past and a watch from the past do not see them either: the key shows its latest value. No revision is ever
 given out twice, not even one that was lost in a crash.
 
-No clock, no IDs, no retries inside.
+No clock, no IDs, no retries inside. What is made for each write is a tuple: a frozen dataclass sets every field by a
+call.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 Revision = NewType("Revision", int)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One key as it stands: `revision` is its last write, `created` its first since it last did not exist."""
 
     key: bytes
@@ -32,8 +32,7 @@ class Entry:
     created: Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One write. `value` is None for a delete; `previous` is the value before, None for a create."""
 
     key: bytes

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import NamedTuple
 
 from sortedcontainers import SortedDict
 
@@ -20,8 +21,7 @@ from iacorch.kit import limits
 from iacorch.store.contract import Batch, Change, Entry, Page, Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One wanted write. `expected` is None for a create; `value` is None for a delete."""
 
     key: bytes
@@ -30,8 +30,7 @@ class Write:
     transient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One write that was decided: what the key was and what it becomes."""
 
     change: Change

@@ -8,14 +8,13 @@ object); anybody else who is known may ask who they are and what they may do; th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from iacorch.errors import Forbidden
 from iacorch.server.request import AUTHENTICATED, MASTERS, User
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What is asked. `path` is set for what is not a resource."""
 
     verb: str

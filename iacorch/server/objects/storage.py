@@ -9,9 +9,8 @@ it in there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
@@ -33,8 +32,7 @@ class Cipher(Protocol):
     def open(self, sealed: bytes, context: bytes) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """One object as it was at one revision."""
 
     raw: bytes
