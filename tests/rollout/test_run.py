@@ -11,10 +11,12 @@ from typing import Any, cast
 import pytest
 
 from iacorch.api import objects
-from iacorch.api.catalogue import NODE, POD
+from iacorch.api.catalogue import NODE, POD, Kind
+from iacorch.client.contract import ObjectList
 from iacorch.errors import Unavailable
 from iacorch.infra.engine.contract import Deployer, Listener, Options, Result, StackRef, ignore
 from iacorch.infra.engine.errors import ResourceFailed
+from iacorch.infra.provider.resources import cluster
 from iacorch.kit.clock import LoopClock
 from iacorch.kit.ids import SeededIds
 from iacorch.rollout.plan import CORDONED, Member, plan
@@ -193,3 +195,26 @@ async def test_a_node_that_cannot_be_uncordoned_ends_it(world: World) -> None:
     assert stopped.value.done == ("a",), "b was not begun"
     await changed(world, members=(Member("a", "a", "s", "node", current=True, left_cordoned=True),))
     assert await world.cordoned() == []
+
+
+class Busy(LocalClient):
+    """Once, a pod is made anew under its name between being listed and being evicted."""
+
+    is_done = False
+
+    async def list(self, kind: Kind, *args: Any, **options: Any) -> ObjectList:
+        found = await super().list(kind, *args, **options)
+        if kind == POD and found.items and not self.is_done:
+            self.is_done = True
+            old = found.items[0]
+            await self.delete(POD, "default", objects.name(old), grace_seconds=0)
+            fresh = {"name": objects.name(old), "namespace": "default"}
+            await self.create(POD, {"metadata": fresh, "spec": objects.spec(old)})
+        return found
+
+
+async def test_a_pod_that_is_another_one_by_now_is_looked_at_again() -> None:
+    world = await new_world(Busy)
+    clock = LoopClock(datetime(2026, 1, 1, tzinfo=UTC))
+    assert await cluster.drain(world.client, "a", clock, world.said.append, timeout_seconds=60.0) == []
+    assert await world.pods() == ["on-b", "on-c"]

@@ -15,7 +15,7 @@ from iacorch.api.objects import Object
 from iacorch.client.config import parse_kubeconfig
 from iacorch.client.contract import Client
 from iacorch.client.http import HttpClient
-from iacorch.errors import ApiError, IacorchError, MethodNotAllowed, NotFound, TooManyRequests, Unavailable
+from iacorch.errors import ApiError, Conflict, IacorchError, MethodNotAllowed, NotFound, TooManyRequests
 from iacorch.infra.provider.resource import Say
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
@@ -44,7 +44,7 @@ async def wait_server(client: HttpClient, clock: Clock, say: Say, *, timeout_sec
     async def ask() -> str:
         try:
             await client.list(NODE)
-        except (Unavailable, ApiError) as error:
+        except ApiError as error:
             return error.message
         return ""
 
@@ -150,13 +150,13 @@ async def _evict(client: Client, pod: Object) -> None:
     }
     try:
         await client.create(POD, eviction, subresource="eviction")
-    except TooManyRequests:
-        return  # a disruption budget says not now: the next round asks again
+    except (TooManyRequests, Conflict):
+        return  # a disruption budget says not now, or it is another pod by now: the next round looks again
     except (NotFound, MethodNotAllowed):
         # Gone already, or a server without the subresource.
         try:
             await client.delete(POD, namespace, name, uid=objects.uid(pod))
-        except NotFound:
+        except (NotFound, Conflict):
             return
 
 
