@@ -69,6 +69,11 @@ def test_what_was_written_is_read(entry: tuple[str, dict[str, Any]]) -> None:
     assert protobuf.decode(encode(obj)) == obj
 
 
+def test_an_int_or_string_with_nothing_in_it_is_told_as_it_is() -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 80, "targetPort": ""}]}}
+    assert protobuf.decode(encode(service)) == service
+
+
 def test_zeros_that_go_always_writes_are_left_out_and_meant_zeros_are_kept() -> None:
     obj = build.deployment(replicas=0, minReadySeconds=0, paused=False)
     spec = protobuf.decode(encode(obj))["spec"]

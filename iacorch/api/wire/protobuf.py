@@ -241,7 +241,9 @@ def _is_absent(field: Field, value: Any) -> bool:
         return True
     if field.required:
         return False
-    return value == "" or (field.zero_is_absent and not value)
+    # An IntOrString is a message of its own: when it travels it is there, also with nothing in it.
+    empty = value == "" and field.type != "intstr"
+    return empty or (field.zero_is_absent and not value)
 
 
 def _json(data: memoryview) -> Object:
