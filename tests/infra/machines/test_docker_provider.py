@@ -270,14 +270,15 @@ async def test_an_image_that_nothing_replaces_goes(provider: Provider, docker: a
 
 async def test_a_file_that_is_not_there_to_be_uploaded_is_named(provider: Provider) -> None:
     nowhere = {"file": "/etc/told", "source": "/nonexistent/told"}
-    for upload, words in ((nowhere, "No such file"), ({"file": "/etc/told", "contentBase64": "%"}, "base64")):
-        inputs = box(uploads=[upload], start=False)
-        with pytest.raises(grpc.aio.AioRpcError, match=rf"uploading /etc/told .*{words}") as refused:
-            await provider.create(CONTAINER, "box", inputs)
-        assert "does not answer" not in str(refused.value.details())
-    checked = await provider.check(CONTAINER, "box", box(start=False))
-    name = wire.decode(checked.inputs)[0]["name"]
-    await provider.delete(provider.urn(CONTAINER, "box"), name, {})
+    name = f"{provider.run}-box"
+    try:
+        for upload, words in ((nowhere, "No such file"), ({"file": "/etc/told", "contentBase64": "%"}, "base64")):
+            inputs = box(name=name, uploads=[upload], start=False)
+            with pytest.raises(grpc.aio.AioRpcError, match=rf"uploading /etc/told .*{words}") as refused:
+                await provider.create(CONTAINER, "box", inputs)
+            assert "does not answer" not in str(refused.value.details())
+    finally:
+        await provider.delete(provider.urn(CONTAINER, "box"), name, {})
 
 
 async def test_another_resource_type_is_refused_by_name(provider: Provider) -> None:
