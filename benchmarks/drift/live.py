@@ -1,6 +1,6 @@
-"""A running local fleet, changed by hand in forty ways: is everything found, and set right?
+"""A running local fleet, changed by hand in sixty ways: is everything found, and set right?
 
-    python benchmarks/drift/live.py [--json]        after `make up`; changes things inside the machines, then mends them
+    python benchmarks/drift/live.py [--json] [--last]    after `make up`; changes things inside the machines, then mends
 
 Each change is a command that a person might type inside a machine or against the API. Then `iacorch drift --once` must
 name each one, `--correct` set it right, and a last check find nothing. A second round has changes that agents mend by
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parents[2]
 STACK = os.environ.get("STACK", "local")
@@ -136,6 +137,36 @@ MORE_IN_API = [
     ("set image deployment/shop app=iacorch/visits:v2 --field-manager=somebody", "Deployment", "shop"),
     ("patch secret shop-keys --type merge -p {\"data\":{\"more\":\"b3RoZXI=\"}}", "Secret", "shop-keys"),
 ]  # fmt: skip
+#: the third round, as the second; `HOST` is typed on the machine that the containers run on, @ is the machine
+LAST_ON_MACHINES = [
+    ("worker-2", "nft add table inet mine; nft add chain inet mine fwd '{ type filter hook forward priority -5; }'; "
+     "nft add rule inet mine fwd ip saddr 10.244.0.0/16 counter drop", "ForeignRule", "inet mine fwd",
+     "! nft list chain inet mine fwd | grep -q drop"),
+    ("worker-1", "nft add table ip strict && "
+     "nft add chain ip strict fwd '{ type filter hook forward priority 5; policy drop; }'", "ForeignRule",
+     "ip strict fwd 0", "nft list chain ip strict fwd | grep -q 'policy accept'"),
+    ("worker-1", "echo garbage >/var/lib/iacorch-agent/pki/agent.key", "Certificate", "agent.crt",
+     "python3 -c 'import ssl; ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain("
+     "*[\"/var/lib/iacorch-agent/pki/agent.\" + end for end in (\"crt\", \"key\")])'"),
+    ("worker-2", "systemctl mask --runtime -q docker.service", "Service", "docker.service",
+     "! systemctl is-enabled docker.service | grep -q mask"),
+    ("worker-1", f"docker update -q --cpuset-cpus 0 $({PICK.format('web')})", "Container", "web", ""),
+    ("worker-2", f"docker update -q --restart always $({PICK.format('web')})", "Container", "web", ""),
+    ("control-plane", "chmod 755 /var/lib/iacorch/. /var/lib/iacorch/pki", "File", "/var/lib/iacorch/pki",
+     "test $(stat -c %a /var/lib/iacorch/pki) = 700"),
+    ("control-plane", "chmod 644 /var/lib/iacorch/pki/ca.key", "File", "ca.key",
+     "test $(stat -c %a /var/lib/iacorch/pki/ca.key) = 600"),
+    ("worker-2", "HOST docker update -q --restart always @", "ContainerMachine$docker:index", "worker-2", ""),
+]  # fmt: skip
+LAST_IN_API = [
+    ("patch deployment shop --type json -p [{\"op\":\"add\",\"path\":\"/spec/template/spec/containers/-\","
+     "\"value\":{\"name\":\"spy\",\"image\":\"iacorch/visits:v1\"}}]", "Deployment", "shop"),
+    ("patch configmap shop-config --type merge -p {\"immutable\":true,\"data\":{\"mode\":\"mine\"}}", "ConfigMap",
+     "shop-config"),
+    ("patch service shop --type merge -p {\"spec\":{\"ports\":[{\"name\":\"http\",\"port\":80,\"targetPort\":9999}]}}",
+     "Service", "shop"),
+    ("annotate secret shop-keys iacorch.dev/manifest=somebody --overwrite", "Secret", "shop-keys"),
+]  # fmt: skip
 #: arguments of kubectl, kind and name that must be found
 IN_API = [
     ("delete configmap shop-other", "ConfigMap", "shop-other"),
@@ -167,37 +198,49 @@ def main() -> None:
             run("kubectl", "rollout", "status", "deployment/web", "--timeout=120s")
             while len(run("kubectl", "get", "pods", "-l", "app=web", "-o", "name").split()) > 3:
                 time.sleep(1)  # the old ones' containers are still there
-            measure(names, at_shop)
-            more(names, at_shop)
+            if "--last" not in sys.argv:
+                measure(names, at_shop)
+                more(names, at_shop, MORE_ON_MACHINES, MORE_IN_API)
+            more(names, at_shop, LAST_ON_MACHINES, LAST_IN_API)
         finally:
             released = '{"metadata":{"finalizers":null}}'
             run("kubectl", "patch", "configmap", "shop-held", "--type=merge", "-p", released, codes=(0, 1))
             iacorch("destroy", "--yes", *at_shop, stack=False)
 
 
-def more(names: dict[str, str], at_shop: tuple[str, ...]) -> None:
-    """The second round."""
+def more(names: dict[str, str], at_shop: tuple[str, ...], on_machines: Any, in_api: Any) -> None:
+    """The second round, and the third."""
     began = time.monotonic()
     wanted: list[tuple[str, str, str]] = []
-    for machine, command, kind, part, _ in MORE_ON_MACHINES:
-        run("docker", "exec", names[machine], "sh", "-c", command)
-        wanted += [(machine, kind, part)] if kind else []
-    for arguments, kind, part in MORE_IN_API:
+    for machine, command, kind, part, _ in on_machines:
+        name = names[machine]
+        if command.startswith("HOST "):
+            run(*command.removeprefix("HOST ").replace("@", name).split(" "))
+        else:
+            run("docker", "exec", name, "sh", "-c", command)
+        place = STACK if command.startswith("HOST ") else machine
+        wanted += [(place, kind, part)] if kind else []
+    for arguments, kind, part in in_api:
         run("kubectl", *arguments.split(" "))
         wanted.append(("default", kind, part))
     found = check() + check(*at_shop)
     missed = [entry for entry in wanted if not any(is_it(entry, finding) for finding in found)]
-    row("live: changes nobody had in mind, of those that agents do not mend", len(wanted), "changes", 15)
+    row("live: changes nobody had in mind, of those that agents do not mend", len(wanted), "changes", len(wanted))
     row("live: of them found", len(wanted) - len(missed), "changes", len(wanted))
     for entry in missed:
         print("missed", *entry, file=sys.stderr)
+    for finding in found:
+        print(json.dumps(finding), file=sys.stderr)
+        if finding["kind"] == "ForeignRule":
+            iacorch("drift", "approve", finding["id"])
     left = corrected(at_shop)
     row("live: findings left after correcting those", len(left), "findings", 0)
     time.sleep(max(0.0, 75 - (time.monotonic() - began)))  # what agents mend, they mend within a minute
     wrong = [
         f"{machine}: {command}"
-        for machine, command, _, _, question in MORE_ON_MACHINES
-        if subprocess.run(["docker", "exec", names[machine], "sh", "-c", question], capture_output=True).returncode
+        for machine, command, _, _, question in on_machines
+        if question
+        and subprocess.run(["docker", "exec", names[machine], "sh", "-c", question], capture_output=True).returncode
     ]
     row("live: changes on machines that are still there", len(wrong), "changes", 0)
     for words in wrong:
@@ -255,8 +298,8 @@ def corrected(at_shop: tuple[str, ...]) -> list[dict[str, str]]:
 
 def is_it(entry: tuple[str, str, str], finding: dict[str, str]) -> bool:
     where, kind, part = entry
-    place = finding.get("node") or finding.get("namespace")
-    return place == where and finding["kind"] == kind and part in finding["name"]
+    places = (finding.get("node"), finding.get("namespace"), finding.get("stack"))
+    return where in places and finding["kind"].startswith(kind) and part in finding["name"]
 
 
 def check(*arguments: str) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -92,6 +93,38 @@ def test_what_a_refresh_says(event: Any, verdict: Verdict, paths: list[str]) -> 
     (found,) = refresh.observe("prod", [WEB], [event] if event else [])
     assert (found.verdict, [f.path for f in found.fields]) == (verdict, paths)
     assert found.place.labels == {"team": "shop"}
+
+
+MACHINE_URN = "urn:pulumi:prod::shop::docker:index/container:Container::m"
+MACHINE = Resource(
+    MACHINE_URN, "docker:index/container:Container", custom=True, inputs={"image": "x"},
+    outputs={"memory": 0, "networkDatas": [{"ipAddress": "10.0.0.9"}], "bridge": "10.0.0.9"},
+)  # fmt: skip
+USER = Resource(
+    "urn:pulumi:prod::shop::iacorch:index:Node::n", "iacorch:index:Node", custom=True, dependencies=(MACHINE_URN,),
+    inputs={"connection": wire.secret({"host": "10.0.0.9"})},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        pytest.param([Change("memory", 0, 512)], ["memory"], id="only docker update does that"),
+        pytest.param([Change("exitCode", 0, 1)], [], id="the world's business"),
+        pytest.param(
+            [Change("networkDatas[0].ipAddress", "10.0.0.9", "10.0.0.7")],
+            ["networkDatas[0].ipAddress"],
+            id="somebody was made with it",
+        ),
+        pytest.param([Change("networkDatas[0].gateway", "10.0.0.1", "10.0.0.2")], [], id="nobody was"),
+    ],
+)
+def test_what_no_program_sets_is_drift_where_a_hand_did_it_or_somebody_needs_it(
+    changes: list[Change], paths: list[str]
+) -> None:
+    event = ResourceDone(MACHINE_URN, "", Op.UPDATE, 0.1, tuple(changes))
+    found, _ = refresh.observe("prod", [MACHINE, USER], [event])
+    assert [f.path for f in found.fields] == paths
 
 
 def test_a_preview_that_would_replace_stops_that_correction_only() -> None:
@@ -232,6 +265,32 @@ def test_what_is_mounted_over_files_of_bootstrap_is_taken_off_first() -> None:
     assert script.index("umount /etc/iacorch") < script.index("chmod 755 /etc/iacorch")
 
 
+def test_a_rule_of_somebody_that_drops_what_pods_send_waits_for_consent() -> None:
+    chain = {"family": "inet", "table": "mine", "name": "fwd", "hook": "forward", "policy": "drop"}
+    text = f"clock=100.0\nruleset={json.dumps({'nftables': [{'chain': chain}]})}\nend=1\n"
+    (host,) = fleet_of({"prod": Snapshot((NODE,))}).hosts
+    plan = plan_of(host, FACTS)
+    assert plan is not None
+    wanted = wanted_of(plan, name="n1", bundle=host.bundle)
+    seen = probe.parse(text, asked_between=(100, 100))
+    (rule,) = [o for o in observe(wanted, seen, Place(), now=NOW) if o.key.kind == "ForeignRule"]
+    assert (rule.key.name, rule.verdict, rule.replaces) == ("inet mine fwd 0", Verdict.UNEXPECTED, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [("4000000000 fits", Verdict.IN_SYNC), ("4000000000 unfit", Verdict.DRIFTED), ("", Verdict.DRIFTED)],
+)
+def test_a_certificate_beside_anothers_key_is_found(line: str, verdict: Verdict) -> None:
+    (host,) = fleet_of({"prod": Snapshot((NODE,))}).hosts
+    plan = plan_of(host, FACTS)
+    assert plan is not None
+    wanted = wanted_of(plan, name="n1", bundle=host.bundle)
+    text = f"clock=100.0\ncertificate=/var/lib/iacorch-agent/pki/agent.crt {line}\nend=1\n"
+    found = {o.key.kind: o for o in observe(wanted, probe.parse(text, asked_between=(100, 100)), Place(), now=NOW)}
+    assert found["Certificate"].verdict is verdict
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "verdict", "paths", "before", "roles", "after"),
     [
@@ -241,6 +300,11 @@ def test_what_is_mounted_over_files_of_bootstrap_is_taken_off_first() -> None:
         ("File", "/x.conf", Verdict.UNEXPECTED, ("path",),
          "mv -f -- /x.conf /x.conf.aside\nsystemctl daemon-reload\n", False, "u"),
         ("Certificate", "/c", Verdict.MISSING, (), "rm -f -- /c\n", False, "u"),
+        ("Certificate", "/c.crt", Verdict.DRIFTED, ("key",), "rm -f -- /c.crt\nrm -f -- /c.key\n", False, "u"),
+        ("ForeignRule", "inet mine fwd 7", Verdict.UNEXPECTED, ("rule",), "nft delete rule inet mine fwd handle 7\n",
+         False, ""),
+        ("ForeignRule", "ip mine fwd 0", Verdict.UNEXPECTED, ("rule",), "nft chain ip mine fwd '{ policy accept; }'\n",
+         False, ""),
         ("Program", "nft", Verdict.MISSING, (), "", True, ""),
         ("Sysctl", "net.x", Verdict.DRIFTED, ("value",), "sysctl -q -w net.x=600\n", False, ""),
         ("Bundle", "b", Verdict.DRIFTED, ("files[/opt/a]",), "rm -f -- /opt/iacorch/b/complete\nrm -f -- /opt/a\n",

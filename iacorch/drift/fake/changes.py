@@ -173,6 +173,8 @@ def _of_container(machine: Machine, id_: str, key: Key, part: str) -> Iterator[C
     if part == "sandbox":
         return
     yield Change(f"{key}: memory limit", key, Verdict.DRIFTED, set_host("Memory", 64 * 2**20))
+    yield Change(f"{key}: cores", key, Verdict.DRIFTED, set_host("CpusetCpus", "0"))
+    yield Change(f"{key}: restarts", key, Verdict.DRIFTED, set_host("RestartPolicy", {"Name": "always"}))
     yield Change(f"{key}: CPU shares", key, Verdict.DRIFTED, set_host("CpuShares", 9))
     yield Change(f"{key}: capability added", key, Verdict.DRIFTED, set_host("CapAdd", ["CAP_NET_ADMIN"]))
     image = edit(lambda c: c["Config"].update({"Image": "evil:latest"}))

@@ -4,12 +4,14 @@ In: the resources of a state and the events of `Deployer.refresh` with `preview_
 resource that a provider looks after. Called by `source` of this layer.
 
 What differs in a property that the program set (an input) is drift. What differs only in computed properties (an
-address, a version) is what the world does, unless the property is one that tells health.
+address, a version) is what the world does, unless the property is one that tells health, one that only somebody's hand
+changes (a limit of `docker update`), or one that another resource was made with: a node's address, say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, Final
 
 from iacorch.drift.compare import is_secret, matches
@@ -23,6 +25,10 @@ HEALTH: Final = frozenset(
     {"reachable", "serviceActive", "ready", "inSync", "running", "mustRun", "state", "status", "instanceState"}
 )
 """Computed properties that say that something is wrong."""
+SETTINGS: Final[Mapping[str, frozenset[str]]] = {
+    "docker:index/container:Container": frozenset({"memory", "cpuShares", "cpuSet", "restart"}),
+}
+"""By type, what a provider reads whether a program sets it or not, and nothing changes by itself."""
 RUNNING_PROGRAM: Final = "running the program"
 """What the built-in engine says when a refresh is over and the program begins."""
 _INSIDE: Final = ("iacorch:index:Node", "iacorch:index:ControlPlane")
@@ -34,11 +40,37 @@ def observe(stack: str, resources: Iterable[Resource], events: Sequence[Event]) 
     found = {e.urn: e for e in events if isinstance(e, ResourcePre | ResourceDone) and e.op in (Op.UPDATE, Op.DELETE)}
     failed = {e.urn: e.error for e in events if isinstance(e, ResourceDone) and e.error}
     failed |= {e.urn: e.message for e in events if isinstance(e, Diagnostic) and e.severity is Severity.ERROR and e.urn}
+    resources = tuple(resources)
+    users = _users(resources)
     return tuple(
-        _one(stack, resource, found.get(resource.urn), failed.get(resource.urn, ""))
+        _one(
+            stack, resource, found.get(resource.urn), failed.get(resource.urn, ""), users.get(resource.urn, frozenset())
+        )
         for resource in resources
         if is_watched(resource)
     )
+
+
+def _users(resources: Iterable[Resource]) -> dict[str, frozenset[str]]:
+    """URN -> the words in the inputs of those that were made with it."""
+    found: dict[str, frozenset[str]] = {}
+    for resource in resources:
+        words = frozenset(_words(resource.inputs))
+        for urn in resource.dependencies:
+            found[urn] = found.get(urn, frozenset()) | words
+    return found
+
+
+def _words(value: Any) -> Iterator[str]:
+    value = wire.reveal(value)
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _words(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _words(each)
 
 
 def after_refresh(events: Sequence[Event]) -> Sequence[Event]:
@@ -78,7 +110,9 @@ def place_of(stack: str, resource: Resource) -> Place:
     return Place(stack=stack, node=node, urn=resource.urn, labels=_labels(resource))
 
 
-def _one(stack: str, resource: Resource, event: ResourcePre | ResourceDone | None, error: str) -> Observation:
+def _one(
+    stack: str, resource: Resource, event: ResourcePre | ResourceDone | None, error: str, used: frozenset[str]
+) -> Observation:
     key, place = key_of(stack, resource), place_of(stack, resource)
     if error:
         return unknown(key, error, place)
@@ -86,16 +120,25 @@ def _one(stack: str, resource: Resource, event: ResourcePre | ResourceDone | Non
         return Observation(key, Verdict.IN_SYNC, place=place, protected=resource.protect)
     if event.op is Op.DELETE:
         return Observation(key, Verdict.MISSING, place=place, reason="its provider does not find it any more")
-    fields = tuple(_field(c) for c in event.changes if _counts(c, resource))
+    fields = tuple(_field(c) for c in event.changes if _counts(c, resource, used))
     verdict = Verdict.DRIFTED if fields else Verdict.IN_SYNC
     return Observation(key, verdict, fields, place=place, protected=resource.protect)
 
 
-def _counts(change: Change, resource: Resource) -> bool:
+def _counts(change: Change, resource: Resource, used: frozenset[str]) -> bool:
     root = change.path.partition(".")[0].partition("[")[0]
     if matches(change.path, resource.ignore_changes) or root.startswith("__"):
         return False
-    return root in resource.inputs or root in HEALTH
+    if root in resource.inputs or root in HEALTH or root in SETTINGS.get(resource.type, ()):
+        return True
+    return _is_address(change.old) and change.old in used
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(ip_address(value))
+    except ValueError:
+        return False
 
 
 def _field(change: Change) -> Field:

@@ -21,11 +21,14 @@ _FOLDERS: Final = {"/etc/iacorch": "755", "/opt/iacorch": "755"}
 _ENGINE_SOCKETS: Final = {"/run/docker.sock": "660"}
 """Who may write there may do everything on the machine."""
 _AGENT_FOLDERS: Final = {AGENT_DATA_DIR: "700", f"{AGENT_DATA_DIR}/pki": "700"}
+_CONTROL_PLANE_FOLDERS: Final = {CONTROL_PLANE_DATA_DIR: "700", f"{CONTROL_PLANE_DATA_DIR}/pki": "700"}
+_CONTROL_PLANE_SECRETS: Final = ("pki/ca.key", "admin.kubeconfig")
 
 
 @dataclass(frozen=True, slots=True)
 class WantedFile:
-    """`sha256` is empty where only its being there, its owner and its mode are known beforehand."""
+    """`sha256` is empty where only its being there, its owner and its mode are known beforehand; `owner` where systemd
+    makes it up."""
 
     sha256: str = ""
     mode: str = "600"
@@ -44,6 +47,8 @@ class Wanted:
     files: Mapping[str, WantedFile] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
     """Path -> the most that its mode may allow; root's all of them."""
+    private: Mapping[str, str] = field(default_factory=dict)
+    """The same of folders that are the daemon's, whose user systemd makes up."""
     sockets: Mapping[str, str] = field(default_factory=dict)
     """Path -> the most that its mode may allow, and root's; its group is the host's to choose."""
     programs: tuple[str, ...] = ()
@@ -63,6 +68,10 @@ def wanted_of(plan: Plan, *, name: str, bundle: str, bundle_files: int = 0) -> W
         files[DOCKER_CONFIG] = WantedFile(_sha256(docker_config_text(config)), "644")
     if is_node:
         files[f"{AGENT_DATA_DIR}/pki/agent.key"] = WantedFile(secret=True)
+    else:
+        files |= {
+            f"{CONTROL_PLANE_DATA_DIR}/{name}": WantedFile(owner="", secret=True) for name in _CONTROL_PLANE_SECRETS
+        }
     services = [f"{plan.unit}.service", *(["docker.service"] if is_node else [])]
     return Wanted(
         name=name,
@@ -71,6 +80,7 @@ def wanted_of(plan: Plan, *, name: str, bundle: str, bundle_files: int = 0) -> W
         services=tuple(services),
         files=files,
         folders={**_FOLDERS, **(_AGENT_FOLDERS if is_node else {})},
+        private={} if is_node else _CONTROL_PLANE_FOLDERS,
         sockets=_ENGINE_SOCKETS if is_node else {},
         programs=("dockerd", "nft") if is_node else (),
         sysctls={"net.ipv4.ip_forward": "1"} if is_node else {},

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from iacorch.drift.model import HIDDEN, Field, Key, Layer, Observation, Place, Verdict, mark_of, unknown
+from iacorch.drift.node import firewall
 from iacorch.drift.node.host import ROOT, Wanted, WantedFile
 from iacorch.drift.node.probe import Seen, SeenFile
 from iacorch.kit import limits
@@ -40,7 +41,13 @@ def observe(
     agent = f"the agent of {wanted.name}"
     return tuple(
         Observation(
-            o.key, o.verdict, o.fields, o.reason, place, settles=agent if o.key.kind in _AGENTS and o.is_drift else ""
+            o.key,
+            o.verdict,
+            o.fields,
+            o.reason,
+            place,
+            loses_data=o.key.kind == _FOREIGN,
+            settles=agent if o.key.kind in _AGENTS and o.is_drift else "",
         )
         for o in found
     )
@@ -53,6 +60,8 @@ def nobody_looks(wanted_name: str, reason: str, place: Place) -> tuple[Observati
 
 _AGENTS: Final = frozenset({"Firewall", "Link", "Sysctl"})
 """What the agent puts back within a minute."""
+_FOREIGN: Final = "ForeignRule"
+"""Taken out when a person has agreed: nobody knows what it was for."""
 
 
 def _everything(wanted: Wanted, seen: Seen, now: datetime) -> Iterator[tuple[Any, ...]]:
@@ -61,6 +70,10 @@ def _everything(wanted: Wanted, seen: Seen, now: datetime) -> Iterator[tuple[Any
     for path, mode in wanted.folders.items():
         if (folder := seen.folders.get(path)) is not None:
             yield ("File", path, *_folder(mode, folder))
+    for path, mode in wanted.private.items():
+        if (folder := seen.folders.get(path)) is not None:
+            fields = tuple(_open(mode, folder))
+            yield "File", path, Verdict.DRIFTED if fields else Verdict.IN_SYNC, fields, ""
     for path, mode in wanted.sockets.items():
         if (socket := seen.sockets.get(path)) is not None:
             yield ("Socket", path, *_socket(mode, socket))
@@ -80,12 +93,16 @@ def _everything(wanted: Wanted, seen: Seen, now: datetime) -> Iterator[tuple[Any
     if wanted.table:
         there = seen.table_parts > 0
         yield "Firewall", f"table ip {wanted.table}", Verdict.IN_SYNC if there else Verdict.MISSING, (), ""
+    for drop in firewall.drops(seen.ruleset) if wanted.table else ():
+        name = f"{drop.family} {drop.table} {drop.chain} {drop.handle}"
+        mark = Field("rule", None, drop.words, mark=drop.words)
+        yield _FOREIGN, name, Verdict.UNEXPECTED, (mark,), "somebody's rule drops what pods send"
     if wanted.link:
         verdict = Verdict.MISSING if seen.link_up is None else Verdict.IN_SYNC
         fields = () if seen.link_up in (None, True) else (Field("up", True, False, mark="down"),)
         yield "Link", wanted.link, Verdict.DRIFTED if fields else verdict, fields, ""
     for path in wanted.certificates:
-        yield ("Certificate", path, *_certificate(seen.certificates.get(path), now))
+        yield ("Certificate", path, *_certificate(seen.certificates.get(path), path in seen.unfit, now))
     yield ("Bundle", wanted.bundle, *_bundle(wanted, seen))
     offset = seen.clock_offset_seconds
     off = abs(offset) > limits.CLOCK_OFFSET_SECONDS
@@ -104,7 +121,7 @@ def _file(wanted: WantedFile, seen: SeenFile | None) -> tuple[Verdict, tuple[Fie
         fields.append(Field("content", old, new, mark=seen.sha256[:12], secret=hidden))
     if wanted.mode != seen.mode:
         fields.append(Field("mode", wanted.mode, seen.mode, mark=seen.mode))
-    if wanted.owner != seen.owner:
+    if wanted.owner and wanted.owner != seen.owner:
         fields.append(Field("owner", wanted.owner, seen.owner, mark=seen.owner))
     return (Verdict.DRIFTED if fields else Verdict.IN_SYNC), tuple(fields), ""
 
@@ -152,11 +169,13 @@ def _value(path: str, wanted: str, seen: str | None) -> tuple[Verdict, tuple[Fie
     return Verdict.DRIFTED, (Field(path, wanted, seen, mark=mark_of(seen)),), ""
 
 
-def _certificate(ends: int | None, now: datetime) -> tuple[Verdict, tuple[Field, ...], str]:
+def _certificate(ends: int | None, unfit: bool, now: datetime) -> tuple[Verdict, tuple[Field, ...], str]:
     if ends is None:
         return Verdict.MISSING, (), ""
     if not ends:
         return Verdict.DRIFTED, (Field("content", "a certificate", "something else", mark="broken"),), ""
+    if unfit:
+        return Verdict.DRIFTED, (Field("key", "its own", "another", mark="unfit"),), "the key beside it is another's"
     left = ends - now.timestamp()
     if left > limits.CERTIFICATE_LEFT_SECONDS:
         return Verdict.IN_SYNC, (), ""

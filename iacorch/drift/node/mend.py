@@ -50,6 +50,8 @@ def mend(observations: Iterable[Observation], *, unit: str) -> Mend:
                 reload, roles = reload or "unit" in paths, True
             case "Certificate":
                 lines.append(f"rm -f -- {name}")
+                if "key" in paths:
+                    lines.append(f"rm -f -- {shlex.quote(o.key.name.removesuffix('.crt') + '.key')}")
                 restart = True
             case "Bundle":
                 # Unpacking goes by its last member: without it the role unpacks again, over what was changed.
@@ -58,6 +60,8 @@ def mend(observations: Iterable[Observation], *, unit: str) -> Mend:
                 roles = restart = True
             case "Sysctl":
                 lines += [f"sysctl -q -w {name}={shlex.quote(str(f.wanted))}" for f in o.fields]
+            case "ForeignRule":
+                lines.append(_without_rule(o.key.name))
             case "Firewall" | "Link":
                 restart = True
             case "Clock":
@@ -69,6 +73,15 @@ def mend(observations: Iterable[Observation], *, unit: str) -> Mend:
     # Last: until the roles have run, what it needs may not be there.
     after = f"systemctl restart {unit}.service\n" if restart else ""
     return Mend("\n".join(lines) + "\n" if lines else "", roles, after)
+
+
+def _without_rule(name: str) -> str:
+    """One rule less; of a chain whose policy drops, the policy."""
+    family, table, chain, handle = name.split(" ")
+    at = f"{shlex.quote(family)} {shlex.quote(table)} {shlex.quote(chain)}"
+    if handle == "0":
+        return f"nft chain {at} '{{ policy accept; }}'"
+    return f"nft delete rule {at} handle {int(handle)}"
 
 
 def _rights(o: Observation) -> list[str]:

@@ -50,9 +50,13 @@ class Seen:
     programs: frozenset[str] = frozenset()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     table_parts: int = 0
+    ruleset: tuple[Mapping[str, Any], ...] = ()
+    """What `nft` lists, of every table."""
     link_up: bool | None = None
     certificates: Mapping[str, int] = field(default_factory=dict)
     """Path -> when it ends, in Unix seconds; 0 where it cannot be read as one."""
+    unfit: frozenset[str] = frozenset()
+    """Certificates beside which there is a key that is not theirs."""
     bundle_files: int = 0
     bundle_complete: bool = False
     changed: tuple[str, ...] = ()
@@ -65,7 +69,7 @@ def script(wanted: Wanted | None, *, containers: bool) -> str:
     look = {
         "UNIT": wanted.unit if wanted else "",
         "FILES": " ".join(wanted.files) if wanted else "",
-        "FOLDERS": " ".join(wanted.folders) if wanted else "",
+        "FOLDERS": " ".join([*wanted.folders, *wanted.private]) if wanted else "",
         "SOCKETS": " ".join(wanted.sockets) if wanted else "",
         "SERVICES": " ".join(wanted.services) if wanted else "",
         "PROGRAMS": " ".join(wanted.programs) if wanted else "",
@@ -106,8 +110,10 @@ def parse(text: str, *, asked_between: tuple[float, float]) -> Seen:
         programs=frozenset(name for name, *_ in every("program")),
         sysctls={key: " ".join(value) for key, *value in every("sysctl")},
         table_parts=sum(int(count[0]) for _, *count in every("table") if count),
+        ruleset=tuple(json.loads(one.get("ruleset") or "{}").get("nftables") or ()),
         link_up=next((bool(int(flags, 16) & 1) for _, flags in every("link")), None),
         certificates={path: int(ends[0]) if ends else 0 for path, *ends in every("certificate")},
+        unfit=frozenset(path for path, *said in every("certificate") if "unfit" in said),
         bundle_files=int(bundle[1]) if len(bundle) > 1 else 0,
         bundle_complete=bundle[-1:] == ["complete"],
         changed=tuple(" ".join(path) for path in every("changed")),

@@ -57,15 +57,24 @@ if [ -n "$UNIT" ]; then
   done
   if [ -n "$TABLE" ] && has nft; then
     say table "$TABLE $(nft list table ip "$TABLE" 2>/dev/null | grep -c 'chain\|map')"
+    # Of everybody, without what maps and sets hold.
+    say ruleset "$(nft -j -t list ruleset 2>/dev/null | tr -d '\n')"
   fi
   if [ -n "$LINK" ] && [ -d "/sys/class/net/$LINK" ]; then
     say link "$LINK $(cat "/sys/class/net/$LINK/flags")"
   fi
   for path in $CERTIFICATES; do
     [ -r "$path" ] && say certificate "$path $(python3 -c '
-import ssl, sys
-found = ssl._ssl._test_decode_cert(sys.argv[1])
-print(int(ssl.cert_time_to_seconds(found["notAfter"])))' "$path" 2>/dev/null)"
+import os, ssl, sys
+path, key = sys.argv[1], sys.argv[1][:-4] + ".key"
+found = ssl._ssl._test_decode_cert(path)
+fits = "fits"
+try:
+    if os.path.exists(key):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, key)
+except ssl.SSLError:
+    fits = "unfit"
+print(int(ssl.cert_time_to_seconds(found["notAfter"])), fits)' "$path" 2>/dev/null)"
   done
   if [ -d "/opt/iacorch/$BUNDLE" ]; then
     # The archive has no dates: what has one was changed here. Dates can be set back; when a file was last touched can

@@ -29,6 +29,8 @@ _NOT_OURS: Final = ("HostConfig.OomScoreAdj", "HostConfig.Mounts", "HostConfig.L
 _UNSET: Final[Mapping[str, Any]] = {
     "Privileged": False, "Memory": 0, "CpuQuota": 0, "PidsLimit": 0, "PidMode": "", "CapAdd": [], "Devices": [],
     "Binds": [], "PortBindings": {}, "VolumesFrom": [], "UTSMode": "", "UsernsMode": "",
+    "MemoryReservation": 0, "NanoCpus": 0, "CpuPeriod": 0, "CpusetCpus": "", "CpusetMems": "", "BlkioWeight": 0,
+    "RestartPolicy": "no",
 }  # fmt: skip
 """What a container has that was made without saying anything about it: nothing."""
 _BACKING_OFF: Final = frozenset(
@@ -147,6 +149,7 @@ def _seen(container: Mapping[str, Any]) -> dict[str, Any]:
     config, host = container["Config"], dict(container["HostConfig"])
     host["CapAdd"] = [c.removeprefix("CAP_") for c in host.get("CapAdd") or ()]
     host["CapDrop"] = [c.removeprefix("CAP_") for c in host.get("CapDrop") or ()]
+    host["RestartPolicy"] = (host.get("RestartPolicy") or {}).get("Name")  # the agent starts what ended, not the engine
     host |= {field: host.get(field) or value for field, value in _UNSET.items()}
     settings = (container.get("NetworkSettings") or {}).get("Networks") or {}
     mode = str(host.get("NetworkMode", ""))
