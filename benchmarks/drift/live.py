@@ -1,6 +1,6 @@
 """A running local fleet, changed by hand in sixty ways: is everything found, and set right?
 
-    python benchmarks/drift/live.py [--json] [--last]    after `make up`; changes things inside the machines, then mends
+    python benchmarks/drift/live.py [--json] [1 2 3]    after `make up`; changes things inside the machines, then mends
 
 Each change is a command that a person might type inside a machine or against the API. Then `iacorch drift --once` must
 name each one, `--correct` set it right, and a last check find nothing. A second round has changes that agents mend by
@@ -139,24 +139,24 @@ MORE_IN_API = [
 ]  # fmt: skip
 #: the third round, as the second; `HOST` is typed on the machine that the containers run on, @ is the machine
 LAST_ON_MACHINES = [
-    ("worker-2", "nft add table inet mine; nft add chain inet mine fwd '{ type filter hook forward priority -5; }'; "
-     "nft add rule inet mine fwd ip saddr 10.244.0.0/16 counter drop", "ForeignRule", "inet mine fwd",
-     "! nft list chain inet mine fwd | grep -q drop"),
+    ("worker-2", "nft add table inet mine; nft add chain inet mine pass '{ type filter hook forward priority -5; }'; "
+     "nft add rule inet mine pass ip saddr 10.244.0.0/16 counter drop", "ForeignRule", "inet mine pass",
+     "! nft list chain inet mine pass | grep -q drop"),
     ("worker-1", "nft add table ip strict && "
-     "nft add chain ip strict fwd '{ type filter hook forward priority 5; policy drop; }'", "ForeignRule",
-     "ip strict fwd 0", "nft list chain ip strict fwd | grep -q 'policy accept'"),
+     "nft add chain ip strict pass '{ type filter hook forward priority 5; policy drop; }'", "ForeignRule",
+     "ip strict pass 0", "nft list chain ip strict pass | grep -q 'policy accept'"),
     ("worker-1", "echo garbage >/var/lib/iacorch-agent/pki/agent.key", "Certificate", "agent.crt",
      "python3 -c 'import ssl; ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain("
      "*[\"/var/lib/iacorch-agent/pki/agent.\" + end for end in (\"crt\", \"key\")])'"),
     ("worker-2", "systemctl mask --runtime -q docker.service", "Service", "docker.service",
      "! systemctl is-enabled docker.service | grep -q mask"),
-    ("worker-1", f"docker update -q --cpuset-cpus 0 $({PICK.format('web')})", "Container", "web", ""),
-    ("worker-2", f"docker update -q --restart always $({PICK.format('web')})", "Container", "web", ""),
+    ("worker-1", f"docker update --cpuset-cpus 0 $({PICK.format('web')})", "Container", "web", ""),
+    ("worker-2", f"docker update --restart always $({PICK.format('web')})", "Container", "web", ""),
     ("control-plane", "chmod 755 /var/lib/iacorch/. /var/lib/iacorch/pki", "File", "/var/lib/iacorch/pki",
      "test $(stat -c %a /var/lib/iacorch/pki) = 700"),
     ("control-plane", "chmod 644 /var/lib/iacorch/pki/ca.key", "File", "ca.key",
      "test $(stat -c %a /var/lib/iacorch/pki/ca.key) = 600"),
-    ("worker-2", "HOST docker update -q --restart always @", "ContainerMachine$docker:index", "worker-2", ""),
+    ("worker-2", "HOST docker update --restart always @", "ContainerMachine$docker:index", "worker-2", ""),
 ]  # fmt: skip
 LAST_IN_API = [
     ("patch deployment shop --type json -p [{\"op\":\"add\",\"path\":\"/spec/template/spec/containers/-\","
@@ -198,18 +198,37 @@ def main() -> None:
             run("kubectl", "rollout", "status", "deployment/web", "--timeout=120s")
             while len(run("kubectl", "get", "pods", "-l", "app=web", "-o", "name").split()) > 3:
                 time.sleep(1)  # the old ones' containers are still there
-            if "--last" not in sys.argv:
+            rounds = [int(word) for word in sys.argv[1:] if word.isdigit()] or [1, 2, 3]
+            if 1 in rounds:
                 measure(names, at_shop)
+            if 2 in rounds:
                 more(names, at_shop, MORE_ON_MACHINES, MORE_IN_API)
-            more(names, at_shop, LAST_ON_MACHINES, LAST_IN_API)
+            if 3 in rounds:
+                more(names, at_shop, LAST_ON_MACHINES, LAST_IN_API)
         finally:
             released = '{"metadata":{"finalizers":null}}'
             run("kubectl", "patch", "configmap", "shop-held", "--type=merge", "-p", released, codes=(0, 1))
             iacorch("destroy", "--yes", *at_shop, stack=False)
 
 
+def spread(names: dict[str, str]) -> None:
+    """A pod of the app on either worker, as the commands find one there."""
+    for worker, other in (("worker-1", "worker-2"), ("worker-2", "worker-1")):
+        if run("docker", "exec", names[worker], "sh", "-c", PICK.format("web")).strip():
+            continue
+        run("kubectl", "cordon", other)
+        try:
+            pods = run("kubectl", "get", "pods", "-l", "app=web", "-o", "name", "--field-selector",
+                       f"spec.nodeName={other}").split()  # fmt: skip
+            run("kubectl", "delete", pods[0])
+            run("kubectl", "rollout", "status", "deployment/web", "--timeout=300s")
+        finally:
+            run("kubectl", "uncordon", other)
+
+
 def more(names: dict[str, str], at_shop: tuple[str, ...], on_machines: Any, in_api: Any) -> None:
     """The second round, and the third."""
+    spread(names)
     began = time.monotonic()
     wanted: list[tuple[str, str, str]] = []
     for machine, command, kind, part, _ in on_machines:

@@ -77,7 +77,8 @@ async def check_and_correct(
     done = await edges.correct(to_correct, say) if to_correct else []
     adopted = await edges.adopt(to_adopt, say) if to_adopt else []
     now = clock.now()
-    after = after_corrections(found.memory, _acted_on(found, done), now)
+    failed = {entry.id for entry in done if entry.error}
+    after = after_corrections(found.memory, _acted_on(found, done), now, failed=failed)
     after = adopt(after, [d.seen for d in to_adopt if d.seen.id in {a.id for a in adopted if not a.error}])
     report = replace(checked.report, corrected={entry.id: entry for entry in (*done, *adopted)})
     return replace(checked, report=report, memory=after)

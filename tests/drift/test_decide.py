@@ -10,7 +10,7 @@ import pytest
 
 from iacorch.drift.decisions.assess import assess
 from iacorch.drift.decisions.decide import Decision, Outcome
-from iacorch.drift.decisions.memory import Approval, Memory, Tries, after_check, approve
+from iacorch.drift.decisions.memory import Approval, Memory, Tries, after_check, after_corrections, approve
 from iacorch.drift.decisions.policy import Policies, Policy, Rule, policies_of
 from iacorch.drift.decisions.windows import Window
 from iacorch.drift.loop import due, noted
@@ -104,6 +104,16 @@ def test_ages_count_from_when_it_was_first_seen_and_survive_an_unknown() -> None
     assert later.age_seconds(DRIFT, NOW + timedelta(hours=2)) == 7_200
     mended = after_check(later, [replace(DRIFT, verdict=Verdict.IN_SYNC, fields=())], NOW + timedelta(hours=2))
     assert mended.age_seconds(DRIFT, NOW + timedelta(hours=2)) == 0
+
+
+@pytest.mark.parametrize(("failed", "fights"), [(False, 1), (True, 0)])
+def test_what_could_not_be_set_right_is_no_fight(failed: bool, fights: int) -> None:
+    memory, now = Memory(), NOW
+    for _ in range(limits.DRIFT_FIGHT_TURNS + 1):
+        memory = after_check(memory, [DRIFT], now)
+        memory = after_corrections(memory, [DRIFT], now, failed={DRIFT.id} if failed else ())
+        now += timedelta(seconds=90)
+    assert len(assess([DRIFT], Policies(), memory, now).fights) == fights
 
 
 def test_a_layer_that_was_not_looked_at_is_remembered() -> None:

@@ -7,7 +7,7 @@ approvals, and values that were adopted. `to_json` and `from_json` are its form 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -107,16 +107,18 @@ def after_check(
     return replace(memory, since=since, history=history, tries=tries, approvals=fresh)
 
 
-def after_corrections(memory: Memory, corrected: Iterable[Observation], now: datetime) -> Memory:
-    """The memory once these were set right by us (or tried to)."""
+def after_corrections(
+    memory: Memory, tried: Iterable[Observation], now: datetime, *, failed: Collection[str] = ()
+) -> Memory:
+    """The memory once these were set right by us, but for the IDs in `failed`: those were not changed by anybody."""
     history, tries = dict(memory.history), dict(memory.tries)
     approvals = dict(memory.approvals)
-    for o in corrected:
+    for o in tried:
         key = str(o.key)
         before = tries.get(key)
         tries[key] = Tries(1 if before is None else before.count + 1, now)
         approvals.pop(o.id, None)
-        for path, _, _ in _seen_fields(o):
+        for path, _, _ in _seen_fields(o) if o.id not in failed else ():
             at = _join(key, path)
             history[at] = (*history.get(at, ()), Flip(now, RIGHT, US))[-limits.DRIFT_FLIPS_KEPT :]
     return replace(memory, history=history, tries=tries, approvals=approvals)

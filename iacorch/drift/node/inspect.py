@@ -96,7 +96,7 @@ def _everything(wanted: Wanted, seen: Seen, now: datetime) -> Iterator[tuple[Any
     for drop in firewall.drops(seen.ruleset) if wanted.table else ():
         name = f"{drop.family} {drop.table} {drop.chain} {drop.handle}"
         mark = Field("rule", None, drop.words, mark=drop.words)
-        yield _FOREIGN, name, Verdict.UNEXPECTED, (mark,), "somebody's rule drops what pods send"
+        yield _FOREIGN, name, Verdict.UNEXPECTED, (mark,), f"drops what pods send: {drop.words}"
     if wanted.link:
         verdict = Verdict.MISSING if seen.link_up is None else Verdict.IN_SYNC
         fields = () if seen.link_up in (None, True) else (Field("up", True, False, mark="down"),)

@@ -69,7 +69,7 @@ def _one(report: Report, decision: Decision, *, width: int, wide: bool) -> Itera
         yield from (f"      {line}" for line in _field(field, width=width - 6, wide=wide))
     if len(fields) < len(seen.fields):
         yield f"      and {len(seen.fields) - len(fields)} more: {listed(f.path for f in seen.fields[len(fields) :])}"
-    if seen.reason and not seen.fields:
+    if seen.reason and (not seen.fields or seen.verdict is Verdict.UNEXPECTED):
         yield f"      {seen.reason if wide else shortened(seen.reason, width - 6)}"
     if words := _done_about_it(report, decision):
         yield f"      => {words}"
