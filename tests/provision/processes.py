@@ -85,10 +85,14 @@ def deployment(*, replicas: int = 1, cpu: str = "500m", image: str = "none") -> 
 
 @dataclass
 class Site:
-    """Everything under one folder: the control plane's data, the stack that says how to join, the provisioner's."""
+    """Everything under one folder: the control plane's data, the stack that says how to join, the provisioner's.
+
+    `build` is a folder with another build of iacorch, which provisioners and commands are from then on.
+    """
 
     root: Path
     kubeconfig: Path = Path()
+    build: Path | None = None
     _started: list[Running] = field(default_factory=list)
 
     @property
@@ -129,16 +133,19 @@ class Site:
         command = self._command(*words, module=module)
         environment = self._environment() | (kill.environment() if kill is not None else {})
         with log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, process_group=0)
+            process = subprocess.Popen(
+                command, cwd=self.build, env=environment, stdout=log, stderr=log, process_group=0
+            )
         self._started.append(process)
         return process
 
     def iacorch(self, *words: str, stack: bool = True) -> str:
         """What a command says, which must do well."""
-        if words[0] in ("reap", "why"):
+        if words[0] in ("reap", "upgrade", "why"):
             words = (*words, "--kubeconfig", str(self.kubeconfig))
+        command = self._command(*words, stack=stack)
         done = subprocess.run(
-            self._command(*words, stack=stack), env=self._environment(), capture_output=True, text=True, check=False
+            command, cwd=self.build, env=self._environment(), capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -180,4 +187,5 @@ class Site:
             "PULUMI_CONFIG_PASSPHRASE": "x",
             "PULUMI_HOME": str(self.root / "home"),
             "JOINING": json.dumps(joining),
+            **({"PYTHONPATH": str(self.build)} if self.build is not None else {}),
         }

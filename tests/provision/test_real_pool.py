@@ -103,9 +103,9 @@ async def the_ca_is_changed(site: Site, node: Object) -> None:
     server = ("--kubeconfig", str(site.kubeconfig))
     site.iacorch("certs", "rotate", "--ca", *server)
     site.iacorch("up", "--yes")  # the stack hears of the new CA
-    said = site.iacorch("upgrade", "--plan", *server)
+    said = site.iacorch("upgrade", "--plan")
     assert f"{objects.name(node)} (node pool)" in said, said
-    said = site.iacorch("upgrade", "--yes", "--no-drain", *server)
+    said = site.iacorch("upgrade", "--yes", "--no-drain")
     assert "upgraded 1 machines" in said, said
     # Refused while a node has a certificate of the old CA.
     site.iacorch("certs", "rotate", "--ca", "--finish", *server)
