@@ -26,7 +26,7 @@ class StateBroken(EngineError):
 
 
 class StateUnwritable(EngineError):
-    """A file of the stack cannot be written: no room, no permission. The one that was there is still there, whole."""
+    """A file of the stack cannot be written: no room, no permission. A whole one is there, the message says which."""
 
 
 class PassphraseWrong(EngineError):

@@ -24,6 +24,8 @@ from iacorch.kit.ids import SystemIds
 from tests.infra.engine.conftest import World
 from tests.infra.engine.processes import alive, start, until
 
+BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
 
 def dead_pid() -> int:
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -61,32 +63,77 @@ async def test_a_lock_that_may_be_held_stops_a_second_writer(world: World, host:
     assert not list(held.parent.iterdir())
 
 
-async def test_the_lock_of_a_process_that_died_is_removed(world: World) -> None:
-    world.program('Thing("a")\n')
+async def test_the_locks_of_runs_that_ended_are_removed(world: World) -> None:
     engine = world.builtin()
     await engine.create_stack(world.ref)
-    lock(world, dead_pid(), socket.gethostname())
-    await engine.up(world.ref, world.options())
-    assert world.there() == ["a-0"]
+    locks = engine.backend(world.ref).locks
+    here = {"boot": BOOT, "pids": os.readlink("/proc/self/ns/pid")}
+    with zombie() as unburied:
+        for pid, place in [
+            (dead_pid(), here),
+            (unburied, here),
+            (os.getpid(), {"boot": "another"}),  # whoever has its number now
+            (os.getpid(), {**here, "pids": "a container's"}),  # it would hold the stack, if it lived
+        ]:
+            left = lock(world, pid, socket.gethostname(), **place)
+            async with locks.writing(on_wait=lambda _: None):
+                assert not left.exists()
+    assert not list(left.parent.iterdir())
 
 
-async def test_the_lock_of_one_that_nobody_has_buried_is_removed(world: World) -> None:
-    world.program('Thing("a")\n')
+async def test_a_run_in_a_container_of_the_same_name_is_not_taken_for_dead(world: World) -> None:
     engine = world.builtin()
     await engine.create_stack(world.ref)
-    with zombie() as pid:
-        lock(world, pid, socket.gethostname())
+    locks = engine.backend(world.ref).locks
+    held = lock(world, dead_pid(), socket.gethostname(), boot=BOOT, pids="a container's")
+    with survivor(world):  # as the run itself would hold it
+        assert "ada@" in locks.holder()
+        with pytest.raises(StackLocked, match="locked by ada@"):
+            async with locks.writing(on_wait=lambda _: None):
+                raise AssertionError("two writers")
+    assert held.exists()
+
+
+async def test_a_lock_of_the_pulumi_cli_stays_until_somebody_removes_it(world: World) -> None:
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    held = lock(world, dead_pid(), socket.gethostname())
+    with pytest.raises(StackLocked, match="locked by ada@") as caught:
         await engine.up(world.ref, world.options())
-    assert world.there() == ["a-0"]
+    assert "no such process runs here: unless it does in a container" in caught.value.hint
+    assert held.exists()
+    assert await engine.unlock(world.ref) == 1
 
 
-async def test_the_lock_of_an_earlier_boot_is_removed_whoever_has_its_number_now(world: World) -> None:
-    world.program('Thing("a")\n')
+async def test_a_machine_that_shares_our_name_is_another_one(world: World) -> None:
     engine = world.builtin()
     await engine.create_stack(world.ref)
-    lock(world, os.getpid(), socket.gethostname(), boot="another")
-    await engine.up(world.ref, world.options())
-    assert world.there() == ["a-0"]
+    lock(world, dead_pid(), socket.gethostname(), boot="another", machine="another")
+    with pytest.raises(StackLocked):
+        await engine.up(world.ref, world.options())
+
+
+async def test_who_waited_while_the_stack_was_unlocked_holds_what_the_next_one_sees(world: World) -> None:
+    engine = world.builtin()
+    await engine.create_stack(world.ref)
+    locks = engine.backend(world.ref).locks
+    told: list[str] = []
+    with survivor(world):
+        waiting = asyncio.create_task(hold(world, told))
+        await until(lambda: bool(told), "it waits")
+        locks.clear()
+        await until(lambda: bool(locks.holder()), "it has the stack, in a file that others find")
+        with pytest.raises(StackLocked):
+            async with locks.writing(on_wait=lambda _: None):
+                raise AssertionError("two writers")
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert locks.holder() == ""
+
+
+async def hold(world: World, told: list[str]) -> None:
+    async with world.builtin().backend(world.ref).locks.writing(on_wait=told.append):
+        await asyncio.Event().wait()
 
 
 def children_file(world: World) -> Path:
@@ -148,7 +195,7 @@ async def test_the_wait_is_bounded_and_says_who_holds_the_stack_and_unlock_ends_
         with pytest.raises(StackLocked, match=r"are still there: they hold .*children/proj/dev") as caught:
             await engine.up(world.ref, world.options())
         assert "stack unlock dev" in caught.value.hint
-        assert list((world.root / "state/.pulumi/locks/organization/proj/dev").iterdir()) == []
+        assert list((world.root / "state/.pulumi/locks").rglob("*.json")) == []
         await engine.unlock(world.ref)
         await engine.up(world.ref, world.options())
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import orjson
 
-from iacorch.infra.engine.builtin.stack.files import write
+from iacorch.infra.engine.builtin.stack.files import remove, sweep, write
 from iacorch.infra.engine.builtin.stack.locks import Locks
 from iacorch.infra.engine.contract import HistoryEntry, StackRef
 from iacorch.infra.engine.errors import ProjectInvalid, StackExists, StackMissing, StateBroken, Unsupported
@@ -28,7 +28,7 @@ from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
 from iacorch.kit.text import did_you_mean
 
-_NAME: Final = re.compile(r"^[A-Za-z0-9_.-]{1,100}$")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _EMPTY: Final = b'{"version":3,"checkpoint":{"stack":%s,"latest":null}}\n'
 
 
@@ -37,7 +37,7 @@ def open_backend(ref: StackRef, project: str, clock: Clock, ids: Ids) -> Backend
     scheme, separator, rest = ref.backend_url.partition("://")
     if not separator or scheme != "file":
         raise Unsupported(f"the backend {ref.backend_url!r}; it knows file:// only")
-    if not _NAME.match(ref.stack):
+    if not _NAME.fullmatch(ref.stack):
         raise ProjectInvalid(f"{ref.stack!r} cannot be a stack's name: letters, digits, `-`, `_` and `.` only")
     root = Path(rest).expanduser()
     return Backend(root if root.is_absolute() else ref.work_dir / root, project, ref.stack, clock, ids)
@@ -71,8 +71,8 @@ class Backend:
     def remove(self) -> None:
         """Forget the stack; its history stays."""
         self.read()
-        self.path.unlink()
-        self.path.with_suffix(".json.bak").unlink(missing_ok=True)
+        for path in (self.path.with_suffix(".json.bak"), self.path):
+            remove(path)
 
     def read(self) -> bytes:
         for packed in (".gz", ".zst"):
@@ -99,7 +99,8 @@ class Backend:
         write(self.path, data)
 
     def back_up(self, data: bytes) -> None:
-        """Keep the state from before an update, beside it and under its time."""
+        """Keep the state from before an update, beside it and under its time. For whoever holds the lock."""
+        sweep(self.path)
         nanos = self._nanos()
         write(self.path.with_suffix(".json.bak"), data)
         write(self._backups / f"{self._stack}.{nanos}.json", data)
@@ -123,8 +124,8 @@ class Backend:
         }
         stem = f"{self._stack}-{self._nanos()}"
         write(self._history / f"{stem}.history.json", orjson.dumps(entry, option=orjson.OPT_INDENT_2))
-        with suppress(FileNotFoundError):
-            write(self._history / f"{stem}.checkpoint.json", self.path.read_bytes())
+        with suppress(StackMissing):
+            write(self._history / f"{stem}.checkpoint.json", self.read())
 
     def history(self) -> tuple[HistoryEntry, ...]:
         """Newest first. An entry that cannot be read is an error that names the file."""
