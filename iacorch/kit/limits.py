@@ -289,6 +289,8 @@ ENGINE_CHILD_TAIL_LINES: Final = 20
 ENGINE_CHILD_LINE_BYTES: Final = 1024 * 1024
 ENGINE_CHILD_STOP_SECONDS: Final = 3.0
 """Patience between asking a plugin to end and ending it."""
+ENGINE_CHILD_LAST_WORDS_SECONDS: Final = 1.0
+"""For reading what an ended process had written, where something it left running keeps its output open."""
 ENGINE_SURVIVORS_SECONDS: Final = 30.0
 """Wait for the children of a killed run; their guards end them ten times sooner."""
 ENGINE_SURVIVORS_POLL_SECONDS: Final = 0.05
@@ -331,6 +333,8 @@ DRAIN_SECONDS: Final = 60.0
 API_POLL_SECONDS: Final = 0.3
 ENGINE_LOST_SECONDS: Final = 10.0
 """Silence of the engine after which a provider ends itself."""
+PLAN_TELLS_SECONDS: Final = 2.0
+"""How often `iacorch plan` says what it is at."""
 PROGRESS_QUEUE: Final = 1_000
 """Lines of progress that may wait for a slow engine; later ones are dropped."""
 

@@ -36,15 +36,31 @@ _GUARD: Final = (
 _HIDDEN: Final = frozenset({"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"})
 
 
+class _Streams(asyncio.subprocess.SubprocessStreamProtocol):
+    """Knows when the process has ended. `Process.wait` knows when its pipes are closed too, and whatever the process
+    left running may keep them open for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(limit=limits.ENGINE_CHILD_LINE_BYTES, loop=asyncio.get_running_loop())
+        self.ended = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.ended.set()
+
+
 class Child:
     """A guarded process; lines it prints go to `on_line`, the last ones are kept for error messages."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
-        self._process = process
+    def __init__(self, transport: asyncio.SubprocessTransport, streams: _Streams, name: str) -> None:
+        self._transport, self._streams = transport, streams
+        self._process = asyncio.subprocess.Process(transport, streams, asyncio.get_running_loop())
         self.name = name
         self._tail: deque[str] = deque(maxlen=limits.ENGINE_CHILD_TAIL_LINES)
-        self.ended = asyncio.Event()
+        self.ended = streams.ended
         self._stopped = False
+        self._readers: list[asyncio.Task[None]] = []
 
     @property
     def exit_code(self) -> int | None:
@@ -58,15 +74,17 @@ class Child:
     async def first_line(self) -> str:
         """The first line of its standard output; empty if it ended without one."""
         assert self._process.stdout is not None
-        return (await self._process.stdout.readline()).decode(errors="replace").strip()
+        try:
+            return (await self._process.stdout.readline()).decode(errors="replace").strip()
+        except ValueError:
+            return "a line without an end"
 
     def follow(self, tasks: Tasks, on_line: Callable[[str], None]) -> None:
         """Read what it prints until it ends."""
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        tasks.spawn(self._read(self._process.stdout, on_line), name=f"{self.name}/stdout")
-        tasks.spawn(self._read(self._process.stderr, on_line), name=f"{self.name}/stderr")
-        tasks.spawn(self._wait(), name=f"{self.name}/wait")
+        for stream, name in ((self._process.stdout, "stdout"), (self._process.stderr, "stderr")):
+            self._readers.append(tasks.spawn(self._read(stream, on_line), name=f"{self.name}/{name}"))
 
     async def _read(self, stream: asyncio.StreamReader, on_line: Callable[[str], None]) -> None:
         while True:
@@ -80,10 +98,6 @@ class Child:
             self._tail.append(line)
             on_line(line)
 
-    async def _wait(self) -> None:
-        await self._process.wait()
-        self.ended.set()
-
     async def stop(self) -> None:
         """End the group: ask, wait a little, insist. Once only: later its number may be another group's."""
         if self._stopped:
@@ -94,10 +108,14 @@ class Child:
                 os.killpg(self._process.pid, sign)
             with suppress(TimeoutError):
                 async with asyncio.timeout(limits.ENGINE_CHILD_STOP_SECONDS):
-                    await self._process.wait()
+                    await self.ended.wait()
         # The guard is reaped by now; what it guarded may have ignored the first signal.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=limits.ENGINE_CHILD_LAST_WORDS_SECONDS)
+        # What it left running on purpose may keep its ends of the pipes: ours are closed whether or not it does.
+        self._transport.close()
 
 
 async def start(
@@ -105,7 +123,8 @@ async def start(
 ) -> Child:
     """Start a guarded process in its own group."""
     try:
-        process = await asyncio.create_subprocess_exec(
+        transport, streams = await asyncio.get_running_loop().subprocess_exec(
+            _Streams,
             "/bin/sh",
             "-c",
             _GUARD,
@@ -118,8 +137,7 @@ async def start(
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
             pass_fds=tuple(pass_fds),
-            limit=limits.ENGINE_CHILD_LINE_BYTES,
         )
     except OSError as error:
         raise EngineError(f"{name} cannot be started: {error.strerror}: {argv[0]}") from error
-    return Child(process, name)
+    return Child(transport, streams, name)
