@@ -55,6 +55,21 @@ def pod(name: str, node: str, owner: str = "") -> dict[str, Any]:
     return {"metadata": metadata, "spec": {"nodeName": node}}
 
 
+def test_what_is_imported_is_shown_once_with_what_is_changed_of_it_and_costs_what_it_did() -> None:
+    found = steps(
+        [
+            pre(INSTANCE, "theirs", Op.IMPORT, instanceType="small", region="eu-west-1"),
+            pre("aws:ebs/volume:Volume", "data", Op.IMPORT, size=10),
+            pre("aws:ebs/volume:Volume", "data", Op.UPDATE, Change("tags", None, "ours"), size=10),
+        ]
+    )
+    assert [(s.verb, s.name, s.micros_per_hour, s.data) for s in found] == [
+        (Verb.IMPORT, "theirs", 0, ""),
+        (Verb.IMPORT, "data", None, ""),
+    ]
+    assert "tags" in found[1].details[0]
+
+
 def test_machines_with_their_money() -> None:
     found = steps(
         [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from iacorch.drift.machine.source import Stacks
 from iacorch.errors import ConfigError
 from iacorch.infra.engine.builtin.stack.files import write
 from iacorch.infra.engine.contract import Result, StackRef
-from iacorch.kit.clock import SystemClock
+from iacorch.kit import limits
+from iacorch.kit.clock import Clock, SystemClock
+from iacorch.kit.tasks import Tasks
 
 
 @click.command(
@@ -48,7 +51,7 @@ def plan(target: Target, path: Path | None, as_json: bool, output: str, detailed
 
     Nothing is changed. Without --stack it is about all stacks of the project.
     """
-    made = asyncio.run(collect.make(asyncio.run(_stacks(target)), SystemClock(), _client))
+    made = asyncio.run(_make(target))
     if as_json:
         click.echo(file.dump(made).decode())
     else:
@@ -60,6 +63,34 @@ def plan(target: Target, path: Path | None, as_json: bool, output: str, detailed
     elif not as_json and not made.is_empty:
         click.echo("next: iacorch plan --out next.plan && iacorch apply next.plan     does exactly this")
     click.get_current_context().exit(2 if detailed_exitcode and not made.is_empty else 0)
+
+
+class Waiting:
+    """What a plan that takes long is at, for whoever waits: on standard error, a line every other second."""
+
+    def __init__(self, clock: Clock, write: Callable[[str], None]) -> None:
+        self._clock, self._write = clock, write
+        self._words = ""
+
+    def say(self, words: str) -> None:
+        self._words = words
+
+    async def tell(self) -> None:
+        """For ever; what was told already is not told again."""
+        told = ""
+        while True:
+            await self._clock.sleep(limits.PLAN_TELLS_SECONDS)
+            if self._words != told:
+                told = self._words
+                self._write(f"  {told} ...")
+
+
+async def _make(target: Target) -> Plan:
+    clock = SystemClock()
+    waiting = Waiting(clock, lambda line: click.echo(line, err=True))
+    async with Tasks("plan") as tasks:
+        tasks.spawn(waiting.tell())
+        return await collect.make(await _stacks(target), clock, _client, waiting.say)
 
 
 @click.command(

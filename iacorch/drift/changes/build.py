@@ -27,7 +27,10 @@ from iacorch.infra.engine.contract import Change, Event, Op, ResourceDone, Resou
 from iacorch.infra.provider.resources import manifest_plan
 from iacorch.infra.provider.resources.manifest_plan import Reference
 
-_VERBS: Final = {Op.CREATE: Verb.CREATE, Op.UPDATE: Verb.CHANGE, Op.REPLACE: Verb.REPLACE, Op.DELETE: Verb.DELETE}
+_VERBS: Final = {
+    Op.IMPORT: Verb.IMPORT, Op.CREATE: Verb.CREATE, Op.UPDATE: Verb.CHANGE, Op.REPLACE: Verb.REPLACE,
+    Op.DELETE: Verb.DELETE,
+}  # fmt: skip
 _NODE: Final = "iacorch:index:Node"
 _CONTROL_PLANE: Final = "iacorch:index:ControlPlane"
 _MANIFEST: Final = "iacorch:index:Manifest"
@@ -124,6 +127,8 @@ def _detail(path: str, old: Any, new: Any, note: str = "") -> str:
 
 
 def _price_change(p: Planned, listed: PriceList) -> int | None:
+    if p.verb is Verb.IMPORT:  # it is there and paid for already; what it was is known to nobody here
+        return None if p.changes else 0
     before = after = 0
     if p.old is not None and p.verb is not Verb.CREATE:
         old = price(p.type, wire.reveal(p.old.inputs), wire.reveal(p.old.outputs), listed)
@@ -145,6 +150,7 @@ def _node_steps(p: Planned) -> Iterator[Step]:
     kind = "node" if p.type == _NODE else "control plane"
     name = _node_name(p)
     words = {
+        Verb.IMPORT: ("taken over as it is", "roles run again where they differ"),
         Verb.CREATE: ("bootstrap", "facts, roles, join"),
         Verb.CHANGE: ("roles run again", "only what differs is changed"),
         Verb.REPLACE: ("drained, then bootstrapped anew", "its pods move"),

@@ -53,13 +53,22 @@ Open = Callable[[Fleet], Any]
 """From the fleet to a client in an `async with`, or None where there is no way to the API."""
 
 
-async def make(stacks: Stacks, clock: Clock, open_client: Open) -> Plan:
+Say = Callable[[str], None]
+"""Hears what is being done, and how far it is."""
+
+
+def silent(words: str) -> None:
+    """For those who only want the plan."""
+
+
+async def make(stacks: Stacks, clock: Clock, open_client: Open, say: Say = silent) -> Plan:
     """One plan over all the stacks. Raises EngineError when one cannot be previewed, ApiError when the API fails."""
     snapshots, errors = await stacks.snapshots()
     if errors:
         raise ConfigError("; ".join(errors))
-    seen, drifted = await _seen(stacks, snapshots)
-    previews = [await _preview(stacks, name, snapshot) for name, snapshot in snapshots.items()]
+    seen, drifted = await _seen(stacks, snapshots, say)
+    previews = [await _preview(stacks, name, snapshot, say) for name, snapshot in snapshots.items()]
+    say("asking the API what is on the cluster")
     fleet = fleet_of(snapshots)
     notes: list[str] = []
     cluster = Cluster()
@@ -95,24 +104,40 @@ def listed_price(region: str, size: str) -> int | None:
     return None if found is None else found.price_micros_per_hour
 
 
-async def _preview(stacks: Stacks, name: str, snapshot: Snapshot) -> Preview:
-    events: list[Event] = []
+async def _preview(stacks: Stacks, name: str, snapshot: Snapshot, say: Say) -> Preview:
+    told = _Told(f"stack {name}: previewing the program", snapshot, say)
     options = Options(refresh_first=True, environment=stacks.environment)
-    await stacks.deployer.preview(stacks.refs[name], options, events.append)
-    return Preview(name, snapshot, events)
+    await stacks.deployer.preview(stacks.refs[name], options, told.hear)
+    return Preview(name, snapshot, told.events)
 
 
-async def _seen(stacks: Stacks, snapshots: Mapping[str, Snapshot]) -> tuple[list[Input], dict[str, int]]:
+class _Told:
+    """Keeps events, and says how many resources they were about so far."""
+
+    def __init__(self, words: str, snapshot: Snapshot, say: Say) -> None:
+        self.events: list[Event] = []
+        self._words, self._say = words, say
+        self._known, self._done = len(snapshot.resources), set[str]()
+        say(words)
+
+    def hear(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, ResourceDone):
+            self._done.add(event.urn)
+            self._say(f"{self._words}, {len(self._done)} done ({self._known} are in the state)")
+
+
+async def _seen(stacks: Stacks, snapshots: Mapping[str, Snapshot], say: Say) -> tuple[list[Input], dict[str, int]]:
     """What a refresh sees that the states do not say: a fingerprint for each resource that differs."""
     inputs: list[Input] = []
     drifted: dict[str, int] = {}
-    for name in snapshots:
-        events: list[Event] = []
+    for name, snapshot in snapshots.items():
+        told = _Told(f"stack {name}: looking at what is there", snapshot, say)
         options = Options(preview_only=True, environment=stacks.environment)
-        await stacks.deployer.refresh(stacks.refs[name], options, events.append)
+        await stacks.deployer.refresh(stacks.refs[name], options, told.hear)
         differing = {
             e.urn: f"{e.op} {[(c.path, str(c.new)) for c in e.changes]}"
-            for e in events
+            for e in told.events
             if isinstance(e, ResourcePre | ResourceDone) and e.op in (Op.UPDATE, Op.DELETE)
         }
         drifted[name] = len(differing)

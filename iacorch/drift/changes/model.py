@@ -14,6 +14,7 @@ from iacorch.infra.machines.contract import HOURS_PER_MONTH, MICROS_PER_UNIT
 class Verb(StrEnum):
     """What happens to one thing, from harmless to not."""
 
+    IMPORT = "import"
     CREATE = "create"
     CHANGE = "change"
     MOVE = "move"

@@ -13,7 +13,9 @@ from iacorch.drift.changes.model import Plan, Step, Verb, per_month
 from iacorch.drift.model import Layer
 from iacorch.kit import limits
 
-_SIGNS: Final = {Verb.CREATE: "+", Verb.CHANGE: "~", Verb.MOVE: ">", Verb.REPLACE: "!", Verb.DELETE: "-"}
+_SIGNS: Final = {
+    Verb.IMPORT: "=", Verb.CREATE: "+", Verb.CHANGE: "~", Verb.MOVE: ">", Verb.REPLACE: "!", Verb.DELETE: "-",
+}  # fmt: skip
 _TITLES: Final = {Layer.MACHINE: "Machines", Layer.NODE: "Nodes", Layer.WORKLOAD: "Workloads"}
 _DETAILS: Final = 12
 
