@@ -4,7 +4,9 @@ Its world is a folder (environment LOOP_WORLD): one JSON file a resource, so tes
 `loop:index:Thing` take `value` (updates), `key` (replaces), `token` (secret) and orders: `slow` seconds, `gate` (takes
 until the file `open` is there), `fail` text, `half` text (made but not ready), `die` (the process ends during create,
 after the thing was made), `stubborn` (does not end when it is asked to). Package config `region` replaces the provider.
-Every call is one line in `calls.log`, and so is `MadeAgain`: a create of what is there.
+With LOOP_FORGETS_SECRETS it takes and gives properties without marks, as many do. A file `broken-ID` makes reads of
+that thing fail, `unreadable-ID` makes them wait. Every call is one line in `calls.log`, and so is `MadeAgain`: a create
+of what is there.
 """
 
 import json
@@ -22,6 +24,7 @@ from google.protobuf import any_pb2, empty_pb2, struct_pb2
 from iacorch.infra.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 WORLD = Path(os.environ["LOOP_WORLD"])
+MARKS = not os.environ.get("LOOP_FORGETS_SECRETS")
 SIG = "4dabf18193072939515e22adb298388d"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
@@ -83,7 +86,7 @@ class Loop:
         return unimplemented
 
     def Handshake(self, request: Any, context: Any) -> Any:
-        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=True)
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=MARKS, accept_resources=True)
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version="1.0.0")
@@ -100,7 +103,7 @@ class Loop:
 
     def Configure(self, request: Any, context: Any) -> Any:
         note("Configure")
-        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=True)
+        return provider_pb2.ConfigureResponse(acceptSecrets=MARKS, supportsPreview=True, acceptResources=True)
 
     def Check(self, request: Any, context: Any) -> Any:
         news = decode(request.news)
@@ -162,6 +165,8 @@ class Loop:
         note("Read", request.urn)
         while (WORLD / f"unreadable-{request.id}").exists():
             time.sleep(0.05)
+        if (WORLD / f"broken-{request.id}").exists():
+            context.abort(grpc.StatusCode.INTERNAL, "it cannot be read")
         found = path_of(request.id)
         if not request.id:
             mine = [f for f in WORLD.glob("*.json") if json.loads(f.read_text())["urn"] == request.urn]

@@ -49,6 +49,7 @@ def hold(world: World) -> None:
 
 
 def half(world: World) -> None:
+    world.whole = False
     world.state_file.write_bytes(world.state_file.read_bytes()[:200])
 
 

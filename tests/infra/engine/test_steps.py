@@ -126,6 +126,15 @@ def test_whatever_needs_a_resource_is_deleted_before_it() -> None:
     }
 
 
+def test_resources_are_put_after_what_they_need_and_else_stay_in_order() -> None:
+    def named(name: str, *needs: str, delete: bool = False) -> Resource:
+        return Resource(name, "t", custom=True, dependencies=needs, delete=delete)
+
+    given = [named("c", "b"), named("x"), named("b", "a"), named("a", delete=True), named("a")]
+    found = [(r.urn, r.delete) for r in steps.in_dependency_order(given)]
+    assert found == [("a", True), ("a", False), ("b", False), ("c", False), ("x", False)]
+
+
 def test_dependents_are_transitive_and_in_order() -> None:
     all_ = [_resource("a"), _resource("b", "a"), _resource("c"), _resource("d", "b")]
     assert [r.urn for r in steps.dependents(all_, ["a"])] == ["b", "d"]

@@ -87,13 +87,14 @@ class BuiltIn:
             replace(config, salt=(await new_cipher(self._passphrase, self._ids.token)).salt).save()
 
     async def remove_stack(self, stack: StackRef) -> None:
-        found = await self.open(stack)
-        if found.snapshot.resources:
-            raise EngineError(
-                f"the stack {stack.stack} still has {len(found.snapshot.resources)} resources",
-                hint="destroy it first",
-            )
-        found.backend.remove()
+        async with self._locked(stack, ignore, write=True):
+            found = await self.open(stack, to_write=False)
+            if found.snapshot.resources:
+                raise EngineError(
+                    f"the stack {stack.stack} still has {len(found.snapshot.resources)} resources",
+                    hint="destroy it first",
+                )
+            found.backend.remove()
 
     async def stacks(self, stack: StackRef) -> tuple[str, ...]:
         return self.backend(stack).stacks()

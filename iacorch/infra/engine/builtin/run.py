@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from iacorch.errors import EngineError
 from iacorch.infra.engine.builtin import child
 from iacorch.infra.engine.builtin.execution import cleanup
 from iacorch.infra.engine.builtin.execution.deployment import Deployment
@@ -28,7 +29,7 @@ from iacorch.infra.engine.builtin.stack.project import StackConfig
 from iacorch.infra.engine.builtin.values import urn
 from iacorch.infra.engine.builtin.values.state import Encoder
 from iacorch.infra.engine.contract import Diagnostic, Ending, Listener, Op, Options, Progress, Severity
-from iacorch.infra.engine.errors import Interrupted, StateUnwritable
+from iacorch.infra.engine.errors import Interrupted, StateBroken, StateUnwritable
 from iacorch.kit import limits
 from iacorch.kit.clock import Clock
 from iacorch.kit.ids import Ids
@@ -108,7 +109,7 @@ class Run:
                 self._interrupted()
                 raise
             finally:
-                await asyncio.shield(self._settle())
+                await self._settled()
             result = "succeeded"
         finally:
             await server.stop(0)
@@ -132,17 +133,34 @@ class Run:
                 kind=self._setting.kind, result=result, message=self._setting.options.message, started=started,
                 changes=_plain(self.execution.counts), config=_history_config(self._opened.config),
             )  # fmt: skip
-        except StateUnwritable as error:
+        except (StateUnwritable, StateBroken) as error:
             self.execution.listen(Diagnostic(Severity.WARNING, f"the history has no entry of this run: {error}"))
 
-    async def _settle(self) -> None:
-        """The steps under way, the last write, then the plugins' end."""
+    async def _settled(self) -> None:
+        """`_settle` to its end, however often this is cancelled meanwhile."""
+        settling = self._setting.tasks.spawn(self._settle(), name="settle")
+        cancelled: asyncio.CancelledError | None = None
+        while not settling.done():
+            try:
+                await asyncio.wait([settling])
+            except asyncio.CancelledError as again:
+                cancelled = again
+        if (failure := settling.result()) is not None:
+            raise failure
+        if cancelled is not None:
+            raise cancelled
+
+    async def _settle(self) -> EngineError | None:
+        """The steps under way, the last write, then the plugins' end. Answers what went wrong with the write."""
+        failure: EngineError | None = None
+        await self.execution.drain()
+        self.deployment.recorder.touch()
         try:
-            await self.execution.drain()
-            self.deployment.recorder.touch()
             await self.deployment.recorder.commit()
-        finally:
-            await self._host.close()
+        except EngineError as error:
+            failure = error
+        await self._host.close()
+        return failure
 
     async def _work(self) -> None:
         deployment, kind = self.deployment, self._setting.kind

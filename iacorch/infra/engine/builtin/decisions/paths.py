@@ -42,8 +42,12 @@ def join(path: str, key: str) -> str:
 
 
 def covers(wanted: str, path: str) -> bool:
-    """`wanted` names `path` or something around it."""
-    outer, inner = parse(wanted), parse(path)
+    """`wanted` names `path` or something around it. What providers give for a path is taken as it is if it is none."""
+    outer = parse(wanted)
+    try:
+        inner = parse(path)
+    except ValueError:
+        inner = (path,)
     return len(outer) <= len(inner) and all(a in ("*", b) for a, b in zip(outer, inner, strict=False))
 
 

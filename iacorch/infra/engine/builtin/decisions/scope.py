@@ -5,7 +5,7 @@ In: the options. Out: whether a URN is in. Providers and the stack itself always
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from iacorch.infra.engine.builtin.values import urn as urns
@@ -49,9 +49,9 @@ class Scope:
         ordinary = {u for u in in_ if urns.type_of(u) != urns.STACK_TYPE and not urns.is_provider(urns.type_of(u))}
         return self.target_dependents and bool(set(needs) & ordinary)
 
-    def kept(self, resources: Sequence[Resource]) -> set[str]:
-        """URNs that a destroy must leave: what is excluded, and everything that it needs."""
-        kept = {r.urn for r in resources if urns.matches(r.urn, self.excludes)}
+    def kept(self, resources: Sequence[Resource], left: Collection[str] = ()) -> set[str]:
+        """URNs that may not be deleted: what is excluded or `left`, and everything that it needs."""
+        kept = {r.urn for r in resources if r.urn in left or urns.matches(r.urn, self.excludes)}
         for resource in reversed(resources):
             if resource.urn in kept:
                 kept |= resource.needs()

@@ -26,6 +26,7 @@ from iacorch.infra.engine.builtin.values import assets, wire
 from iacorch.infra.engine.builtin.values.state import Resource
 from iacorch.infra.engine.builtin.values.wire import Props
 from iacorch.infra.engine.contract import Change
+from iacorch.infra.engine.errors import ResourceFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,16 @@ def next_step(old: Resource | None, registration: Registration, inputs: Props, d
     return Same()
 
 
+def check_paths(registration: Registration) -> None:
+    """ResourceFailed names the first property path among its options that is none."""
+    for option in ("ignore_changes", "replace_on_changes"):
+        for path in getattr(registration, option):
+            try:
+                paths.parse(path)
+            except ValueError as error:
+                raise ResourceFailed(str(error), urn=registration.urn, hint=f"correct `{option}`") from error
+
+
 def _replace(
     old: Resource, registration: Registration, *, delete_first: bool, changes: tuple[Change, ...]
 ) -> Replace | Refuse:
@@ -187,6 +198,26 @@ def deletion_order(doomed: Sequence[Resource]) -> list[tuple[Resource, frozenset
         (resource, frozenset(i for i in range(at) if resource.urn in needs[i] and ordered[i].urn != resource.urn))
         for at, resource in enumerate(ordered)
     ]
+
+
+def in_dependency_order(resources: Sequence[Resource]) -> list[Resource]:
+    """The same resources, each after what it needs, else in the order given."""
+    by_urn: dict[str, list[int]] = {}
+    for at, resource in enumerate(resources):
+        by_urn.setdefault(resource.urn, []).append(at)
+    ordered: dict[int, Resource] = {}
+    for first in range(len(resources)):
+        waiting = [first]
+        while waiting:
+            at = waiting[-1]
+            earlier = (i for urn in sorted(resources[at].needs()) for i in by_urn.get(urn, ()))
+            missing = [i for i in earlier if i not in ordered and i not in waiting]
+            if at in ordered or not missing:
+                ordered.setdefault(at, resources[at])
+                waiting.pop()
+            else:
+                waiting.append(missing[0])
+    return list(ordered.values())
 
 
 def dependents(resources: Sequence[Resource], roots: Iterable[str]) -> list[Resource]:

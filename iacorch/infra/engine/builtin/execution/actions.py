@@ -6,6 +6,7 @@ In: an old resource, the goal, the operations of its provider. Out: the resource
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -30,6 +31,7 @@ class Actions:
     ) -> None:
         self._execution, self._recorder, self._providers = execution, recorder, providers
         self._seen, self._preview = seen, preview
+        self._going: dict[str, asyncio.Event] = {}
 
     async def same(self, old: Resource, goal: Resource, *, counted: bool = True) -> Resource:
         new = replace(goal, id=old.id, outputs=old.outputs, init_errors=old.init_errors)
@@ -82,7 +84,7 @@ class Actions:
         if ticket is not None:
             self._recorder.end(ticket)
         if kept is not None:
-            self._recorder.change_old(kept, replace(kept, delete=True))
+            self._recorder.alter(kept, delete=True)
         self._recorder.put(new, instead_of=old)
 
     async def update(
@@ -121,28 +123,38 @@ class Actions:
     ) -> Resource:
         if not first:
             return await self.create(goal, operations, Op.REPLACE, changes, kept=old)
-        dependents = await self._replaced_with(old)
+        found = await self._replaced_with(old)
+        # What was registered while they were asked about needs `old` no more, else its program had waited for it.
+        dependents = [dependent for dependent in found if dependent.urn not in self._seen]
+        if held := [dependent for dependent in dependents if dependent.protect]:
+            raise Protected(
+                f"{held[0].urn} must be replaced with {old.urn}, and it is protected",
+                hint="remove `protect` in the program, run up, then change it",
+            )
         doomed = {old.urn, *(dependent.urn for dependent in dependents)}
-        for dependent in reversed(dependents):
-            if dependent.protect:
-                raise Protected(
-                    f"{dependent.urn} must be replaced with {old.urn}, and it is protected",
-                    hint="remove `protect` in the program, run up, then change it",
-                )
-            await self._delete_for_replacement(dependent, doomed)
-        condemned = await self._delete_for_replacement(old, doomed)
-        return await self.create(goal, operations, Op.REPLACE, changes, old=condemned)
+        gone = asyncio.Event()
+        self._going |= dict.fromkeys((dependent.urn for dependent in dependents), gone)
+        try:
+            for dependent in reversed(dependents):
+                await self._delete_for_replacement(dependent, doomed)
+        finally:
+            gone.set()
+        await self._delete_for_replacement(old, doomed)
+        return await self.create(goal, operations, Op.REPLACE, changes, old=old)
 
-    async def _delete_for_replacement(self, old: Resource, doomed: Collection[str]) -> Resource:
+    async def settled(self, urn_: str) -> None:
+        """Wait while the resource is being deleted to be replaced: whoever registers it finds it deleted."""
+        if urn_ in self._going:
+            await self._going[urn_].wait()
+
+    async def _delete_for_replacement(self, old: Resource, doomed: Collection[str]) -> None:
         """Delete what comes back later in this run; until then it is in the state as pending replacement."""
         if old.pending_replacement:
-            return old
+            return
         async with self._execution.step(old, Op.DELETE, (), counted=False):
             await self.delete_outside(old, doomed)
-            condemned = replace(old, pending_replacement=True)
-            self._recorder.change_old(old, condemned)
+            self._recorder.alter(old, pending_replacement=True)
             await self._recorder.commit()
-        return condemned
 
     async def delete_outside(self, old: Resource, doomed: Collection[str]) -> None:
         """Ask the provider to delete; noted before, not recorded after. `doomed` are URNs that go in the same run."""

@@ -59,12 +59,11 @@ async def _resolve(deployment: Deployment, pending: Pending) -> bool:
     except HalfMade as half:
         found, errors = Read(half.id, old.inputs, half.outputs), half.reasons
     if not found.id:
-        recorder.change_old(old, None)
-        if recorder.find(old.urn) is None:  # else the one that replaces it lives, and what needs it needs that one
-            recorder.forget(frozenset({old.urn}))
+        recorder.lose(old)
         _say(deployment, wanted, f"it was interrupted while {pending.kind}, and is gone")
         return True
-    recorder.change_old(old, replace(old, outputs=found.outputs, init_errors=errors or old.init_errors))
+    outputs = wire.mark_secret(found.outputs, old.additional_secret_outputs)
+    recorder.alter(old, outputs=outputs, init_errors=errors or old.init_errors)
     _say(deployment, wanted, f"it was interrupted while {pending.kind}; its state was read again")
     return True
 
@@ -91,10 +90,13 @@ async def _find(deployment: Deployment, wanted: Resource) -> bool:
         deployment.execution.listen(Diagnostic(Severity.WARNING, f"{message}; it is asked to create it again",
                                                wanted.urn))  # fmt: skip
         return False
-    made = replace(wanted, id=found.id, outputs=found.outputs, created="", modified="", init_errors=errors)
-    if before is not None:
-        recorder.change_old(before, None if before.pending_replacement else replace(before, delete=True))
-    recorder.adopt(made)
+    # It was read without knowing what is secret; the inputs tell, as they would have told the create.
+    outputs = wire.mark_secret(wire.keep_secret(found.outputs, wanted.inputs), wanted.additional_secret_outputs)
+    made = replace(wanted, id=found.id, outputs=outputs, created="", modified="", init_errors=errors)
+    if before is not None and not before.pending_replacement:
+        recorder.alter(before, delete=True)
+        before = None
+    recorder.adopt(made, instead_of=before)
     _say(deployment, wanted, "its creation was interrupted; it is there, and was taken into the state")
     return True
 
@@ -119,14 +121,11 @@ async def refresh(deployment: Deployment) -> None:
         and not r.pending_replacement
         and deployment.scope.names(r.urn)
     ]
-    gone: set[str] = set()
-    await deployment.execution.together([_refresh(deployment, resource, gone) for resource in chosen])
-    if gone:
-        deployment.recorder.forget(frozenset(gone))
+    await deployment.execution.together([_refresh(deployment, resource) for resource in chosen])
     await deployment.recorder.commit()
 
 
-async def _refresh(deployment: Deployment, old: Resource, gone: set[str]) -> None:
+async def _refresh(deployment: Deployment, old: Resource) -> None:
     plugin = await deployment.providers.serving(old.provider)
     errors: tuple[str, ...] = ()
     async with deployment.execution.step(old, Op.REFRESH, (), counted=False) as began:
@@ -135,8 +134,7 @@ async def _refresh(deployment: Deployment, old: Resource, gone: set[str]) -> Non
         except HalfMade as half:
             found, errors = Read(half.id, half.inputs or old.inputs, half.outputs), half.reasons
     if not found.id:
-        deployment.recorder.change_old(old, None)
-        gone.add(old.urn)
+        deployment.recorder.lose(old)
         await _report(deployment, old, Op.DELETE, ())
         return
     outputs = wire.mark_secret(found.outputs, old.additional_secret_outputs)
@@ -145,7 +143,7 @@ async def _refresh(deployment: Deployment, old: Resource, gone: set[str]) -> Non
     if new == old:
         deployment.execution.counts[Op.SAME] += 1
         return
-    deployment.recorder.change_old(old, replace(new, modified=began))
+    deployment.recorder.alter(old, inputs=found.inputs, outputs=outputs, init_errors=errors, modified=began)
     if changes:
         await _report(deployment, old, Op.UPDATE, changes)
     else:
@@ -160,13 +158,12 @@ async def _report(deployment: Deployment, old: Resource, op: Op, changes: tuple[
 async def delete_unwanted(deployment: Deployment) -> None:
     """After the program: delete what it did not register, and what its replacements left."""
     forget_interrupted(deployment)
-    scope = deployment.scope
+    scope, untouched = deployment.scope, deployment.untouched
     everything = deployment.recorder.old()
-    kept = scope.kept(everything)
+    kept = untouched | scope.kept(everything, () if scope.targets else untouched)
+    ours = deployment.seen - untouched
     doomed = [
-        old
-        for old in everything
-        if (scope.names(old.urn) and old.urn not in kept) or (old.delete and old.urn in deployment.seen)
+        old for old in everything if (scope.names(old.urn) and old.urn not in kept) or (old.delete and old.urn in ours)
     ]
     await delete_all(deployment, _closed(deployment, doomed) if scope.targets else doomed)
 
@@ -181,14 +178,15 @@ async def destroy(deployment: Deployment) -> None:
 
 
 def _closed(deployment: Deployment, chosen: Sequence[Resource]) -> list[Resource]:
-    """`chosen` with everything that needs it; an error unless dependents were asked for."""
+    """`chosen` with everything that needs it; an error unless dependents were asked for and the program has none."""
     everything = deployment.recorder.old()
     urns = {r.urn for r in chosen}
     more = steps.dependents(everything, urns)
-    if more and not deployment.scope.target_dependents:
+    held = [r for r in more if r.urn in deployment.untouched or not deployment.scope.target_dependents]
+    if held:
         raise ResourceFailed(
-            f"it cannot be deleted alone: {more[0].urn} needs it",
-            urn=next(iter(sorted(urns & more[0].needs())), ""),
+            f"it cannot be deleted alone: {held[0].urn} needs it",
+            urn=next(iter(sorted(urns & held[0].needs())), ""),
             hint="add what needs it to the targets, or give --target-dependents",
         )
     urns |= {r.urn for r in more}
@@ -225,12 +223,12 @@ async def _delete(
             await earlier.wait()
         if resource.pending_replacement or resource.external:
             # It is gone already, or somebody else's; only the state still names it.
-            deployment.recorder.change_old(resource, None)
+            deployment.recorder.drop(resource)
             await deployment.recorder.commit()
             return
         async with deployment.execution.step(resource, Op.DELETE, (), counted=_counted(deployment, resource)):
             await deployment.actions.delete_outside(resource, doomed)
-            deployment.recorder.change_old(resource, None)
+            deployment.recorder.drop(resource)
             await deployment.recorder.commit()
     finally:
         over.set()

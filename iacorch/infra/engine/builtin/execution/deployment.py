@@ -59,8 +59,9 @@ class Deployment:
         self._defaults: dict[tuple[str, str], str] = {}
         self._default_lock = asyncio.Lock()
         self._former: dict[str, str] = {}
+        self._now: dict[str, str] = {}
         self._skipped: set[str] = set()
-        self._untouched: set[str] = set()
+        self.untouched: set[str] = set()
 
     async def register(self, wanted: Registration) -> Registered:
         """One registration, all the way to the disk. Raises what went wrong, after remembering it."""
@@ -71,9 +72,10 @@ class Deployment:
         if wanted.urn in self.seen:
             raise ResourceFailed("another resource of the same type and name is registered already", urn=wanted.urn)
         self.seen.add(wanted.urn)
-        old = self._old(wanted)
-        in_ = self.seen - self._untouched - {wanted.urn}
-        if not self.scope.has(wanted.urn, wanted.type, _needs(wanted), in_=in_, out=self._untouched):
+        steps.check_paths(wanted)
+        old = await self._old(wanted)
+        in_ = self.seen - self.untouched - {wanted.urn}
+        if not self.scope.has(wanted.urn, wanted.type, _needs(wanted), in_=in_, out=self.untouched):
             return await self._leave(wanted, old)
         if missing := [needed for needed in _needs(wanted) if needed in self._skipped]:
             raise ResourceFailed(
@@ -87,10 +89,10 @@ class Deployment:
         if operations is not None and _to_import(wanted, old):
             old = await self.existing.take(wanted, self._goal(wanted, None, wanted.inputs), operations, old)
             imported = True
+        looked_at = None
         if old is not None and old.external:
-            # It was only looked at; the program now wants one of its own.
-            self.recorder.change_old(old, None)
-            old = None
+            # It was only looked at; the program now wants one of its own, which takes its place once it is there.
+            looked_at, old = old, None
         before = self._inputs_before(wanted.urn, old)
         given = steps.keep_ignored(wanted.inputs, before, wanted.ignore_changes) if old is not None else wanted.inputs
         inputs = given if operations is None else await operations.check(wanted.urn, before, given, seed)
@@ -99,7 +101,8 @@ class Deployment:
         if operations is not None and isinstance(step, steps.Replace):
             inputs = await operations.check(wanted.urn, {}, wanted.inputs, seed)
         goal = self._goal(wanted, old, inputs)
-        return Registered(await self._carry_out(step, old, goal, operations, counted=not imported))
+        done = await self._carry_out(step, old or looked_at, goal, operations, counted=not imported)
+        return Registered(done)
 
     async def _carry_out(
         self, step: steps.Step, old: Resource | None, goal: Resource, operations: Operations | None, *, counted: bool
@@ -108,7 +111,7 @@ class Deployment:
             case steps.Refuse(reason):
                 raise Protected(f"{goal.urn}: {reason}", hint="remove `protect` in the program, run up, then change it")
             case steps.Create():
-                return await self.actions.create(goal, operations, Op.CREATE, ())
+                return await self.actions.create(goal, operations, Op.CREATE, (), old=old)
             case steps.Replace(first, changes):
                 assert old is not None
                 return await self.actions.replace(old, goal, operations, first, changes)
@@ -134,17 +137,22 @@ class Deployment:
 
     # What to ask before deciding
 
-    def _old(self, wanted: Registration) -> Resource | None:
+    async def _old(self, wanted: Registration) -> Resource | None:
         """The resource in the state, under its URN or a former one."""
-        if (old := self.recorder.find_old(wanted.urn)) is not None:
-            return old
         former = aliases.candidates(
             wanted.urn, wanted.parent, wanted.aliases, stack=self.stack, project=self.project,
             parent_was=self._former.get(wanted.parent, ""),
         )  # fmt: skip
+        for name in (wanted.urn, *former):
+            await self.actions.settled(name)
+        if (old := self.recorder.find_old(wanted.urn)) is not None:
+            return old
         for candidate in former:
+            if (other := self._now.get(candidate)) is not None:
+                raise ResourceFailed(f"{candidate} is an alias of it, and of {other} too", urn=wanted.urn)
             if candidate not in self.seen and (old := self.recorder.find_old(candidate)) is not None:
-                self._former[wanted.urn] = candidate
+                self._former[wanted.urn], self._now[candidate] = candidate, wanted.urn
+                self.seen.add(candidate)
                 return old
         return None
 
@@ -213,18 +221,17 @@ class Deployment:
             return reference
 
     async def _leave(self, wanted: Registration, old: Resource | None) -> Registered:
-        self._untouched.add(wanted.urn)
+        self.untouched.add(wanted.urn)
         if old is None:
             self._skipped.add(wanted.urn)
             return Registered(self._goal(wanted, None, wanted.inputs), skipped=True)
-        self.recorder.put(old, instead_of=old, quietly=True)
+        self.untouched.add(old.urn)
+        self.recorder.leave(old)
         self.execution.counts[Op.SAME] += 1
         return Registered(old)
 
     def _goal(self, wanted: Registration, old: Resource | None, inputs: Props) -> Resource:
-        extra = (
-            {k: v for k, v in old.extra.items() if k not in ("sourcePosition", "stackTrace", "aliases")} if old else {}
-        )
+        extra = {k: v for k, v in old.extra.items() if k not in _PASSING} if old else {}
         return Resource(
             urn=wanted.urn,
             type=wanted.type,
@@ -249,7 +256,7 @@ class Deployment:
     async def register_outputs(self, urn_: str, outputs: Props) -> None:
         """What a component says about itself once its children are there."""
         self.execution.go_on()
-        if urn_ in self._untouched:
+        if urn_ in self.untouched:
             return
         resource = self.recorder.find(urn_)
         if resource is None or urn_ not in self.seen:

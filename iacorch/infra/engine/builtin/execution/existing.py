@@ -40,14 +40,17 @@ class Existing:
                     f"there is nothing with the ID {wanted.import_id!r} to import", urn=wanted.urn,
                     hint="correct the option `import_`, or remove it to create the resource",
                 )  # fmt: skip
+            # It was read without knowing what is secret: the program's inputs tell.
+            inputs, outputs = (wire.keep_secret(props, wanted.inputs) for props in (found.inputs, found.outputs))
             taken = replace(
-                goal, id=found.id, inputs=found.inputs, created=began, modified=began,
-                outputs=wire.mark_secret(found.outputs, goal.additional_secret_outputs),
+                goal, id=found.id, inputs=inputs, created=began, modified=began,
+                outputs=wire.mark_secret(outputs, goal.additional_secret_outputs),
                 extra={**goal.extra, "importID": wanted.import_id},
             )  # fmt: skip
-            if old is not None:
-                self._recorder.change_old(old, None if old.external else replace(old, delete=True))
-            self._recorder.adopt(taken)
+            if old is not None and not old.external:
+                self._recorder.alter(old, delete=True)
+                old = None
+            self._recorder.adopt(taken, instead_of=old)
             await self._recorder.commit()
         return taken
 
@@ -63,7 +66,7 @@ class Existing:
                 id_, outputs = found.id, found.outputs
             new = replace(wanted, id=id_, outputs=wire.mark_secret(outputs, wanted.additional_secret_outputs))
             if old is not None and not old.external:
-                self._recorder.change_old(old, replace(old, delete=True))
+                self._recorder.alter(old, delete=True)
                 old = None
             self._recorder.put(new, instead_of=old, quietly=new == old)
             await self._recorder.commit()

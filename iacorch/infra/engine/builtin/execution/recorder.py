@@ -1,9 +1,10 @@
 """The state while a deployment runs, and its way to disk.
 
 Resources that the deployment has dealt with stand first, in the order in which they were finished; those it has not
-come to yet follow in their old order. So the file is in dependency order at every moment. Changes are made in
-synchronous stretches; `commit` returns once they are on disk. Commits that come while a write runs share the next
-one.
+come to yet follow in their old order. So the file is in dependency order at every moment; where targets leave resources
+as they are, it is sorted, since those go on needing what they needed. Changes are made in synchronous stretches. An old
+resource may be altered by others while its own step runs, so every version of it that there was names its place.
+`commit` returns once all that is on disk. Commits that come while a write runs share the next one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
+from iacorch.infra.engine.builtin.decisions import steps
 from iacorch.infra.engine.builtin.values.state import Encoder, Pending, Resource, Snapshot
 from iacorch.kit.clock import Clock, rfc3339_micro
 
@@ -25,7 +28,9 @@ class Recorder:
     ) -> None:
         self._loaded = snapshot.resources
         self._base: dict[int, Resource] = {}
-        self._place_of: dict[int, int] = {}
+        # Every version that was ever in a place, kept, since an identity is only good for as long as its object lives.
+        self._versions: dict[int, tuple[Resource, int]] = {}
+        self._left: set[str] = set()
         self._living: dict[str, int] = {}
         for place, resource in enumerate(snapshot.resources):
             self._set(place, resource)
@@ -56,8 +61,9 @@ class Recorder:
         return tuple(self._base.values())
 
     def resources(self) -> Iterator[Resource]:
-        yield from self._done.values()
-        yield from self._base.values()
+        """All as they are now, in dependency order."""
+        everything = (*self._done.values(), *self._base.values())
+        return iter(steps.in_dependency_order(everything) if self._left else everything)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(tuple(self.resources()), tuple(self._pending.values()), self._salt)
@@ -86,18 +92,35 @@ class Recorder:
                 self._rename(instead_of.urn, resource.urn)
         self._changes += 0 if quietly else 1
 
-    def change_old(self, old: Resource, new: Resource | None) -> None:
-        """Alter, or drop, a resource that has not been dealt with; it keeps its place."""
-        self._set(self._place(old), new)
+    def leave(self, old: Resource) -> None:
+        """A resource stays as it is, whatever else is done: it is in no target."""
+        self._left.add(old.urn)
+
+    def alter(self, old: Resource, **changes: Any) -> None:
+        """Change fields of a resource that has not been dealt with; it keeps its place."""
+        place = self._place(old)
+        self._set(place, replace(self._base[place], **changes))
         self._changes += 1
 
-    def adopt(self, resource: Resource) -> None:
-        """Add a resource to the old ones: what a crash left behind."""
-        self._set(max(self._base, default=0) + 1, resource)
+    def drop(self, old: Resource) -> None:
+        """Take out a resource that is deleted, with all that needed it, or that another one follows."""
+        self._set(self._place(old), None)
+        self._changes += 1
+
+    def lose(self, old: Resource) -> None:
+        """Take out a resource that turned out to be gone: what needed it needs it no more, unless a new one lives."""
+        self.drop(old)
+        if self.find(old.urn) is None:
+            self._forget(frozenset({old.urn}))
+
+    def adopt(self, resource: Resource, *, instead_of: Resource | None = None) -> None:
+        """Add a resource to the old ones: what a crash left behind, or what was there before the program."""
+        place = max(self._base, default=0) + 1 if instead_of is None else self._place(instead_of)
+        self._set(place, resource)
         self._loaded = (*self._loaded, resource)
         self._changes += 1
 
-    def forget(self, urns: frozenset[str]) -> None:
+    def _forget(self, urns: frozenset[str]) -> None:
         """Drop dependencies on resources that are gone."""
         for place, r in list(self._base.items()):
             if r.needs() & urns:
@@ -112,7 +135,6 @@ class Recorder:
                         parent="" if r.parent in urns else r.parent,
                     ),
                 )
-        self._changes += 1
 
     def _rename(self, before: str, now: str) -> None:
         """What has not been dealt with names a resource as it was; let it name it as it is."""
@@ -143,20 +165,17 @@ class Recorder:
         self._thread.shutdown(wait=True)
 
     def _place(self, resource: Resource) -> int:
-        place = self._place_of.get(id(resource))
-        assert place is not None, f"{resource.urn} is not among the old resources"
-        return place
+        assert id(resource) in self._versions, f"{resource.urn} is not among the old resources"
+        return self._versions[id(resource)][1]
 
     def _set(self, place: int, resource: Resource | None) -> None:
         """Put a resource into its place among the old ones, or empty it, and keep both indices true."""
-        if (before := self._base.get(place)) is not None:
-            del self._place_of[id(before)]
-            if self._living.get(before.urn) == place:
-                del self._living[before.urn]
+        if (before := self._base.get(place)) is not None and self._living.get(before.urn) == place:
+            del self._living[before.urn]
         if resource is None:
             self._base.pop(place, None)
             return
         self._base[place] = resource
-        self._place_of[id(resource)] = place
+        self._versions[id(resource)] = resource, place
         if not resource.delete:
             self._living[resource.urn] = place

@@ -56,11 +56,18 @@ class Execution:
         return outcome
 
     async def _guarded(self, work: Coroutine[Any, Any, T]) -> T | EngineError:
+        outcome: T | EngineError
+        ended = False
         try:
-            return await work
+            outcome = await work
+            ended = True
         except EngineError as error:
             self.fail(error)
-            return error
+            outcome, ended = error, True
+        finally:
+            if not ended:  # a fault of the engine's own, or cancelled: whoever waits for this may not go on
+                self.fail(Interrupted("a step of the deployment did not come to its end"))
+        return outcome
 
     async def together(self, works: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Do all of `works` at once and raise the first failure after the last has ended.

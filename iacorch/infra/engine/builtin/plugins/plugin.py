@@ -136,7 +136,7 @@ class Plugin:
             urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
             properties=self._out(inputs), timeout=timeout, preview=preview,
         )  # fmt: skip
-        answer = await self._call("Create", request, urn_, seconds=_patience(timeout))
+        answer = await self._call("Create", request, urn_, seconds=_patience(timeout), given=(inputs, inputs))
         if not answer.id and not preview:
             raise ResourceFailed(f"the provider {self.package} created it and gave no ID", urn=urn_)
         return answer.id, await self._in(answer.properties, inputs)
@@ -152,7 +152,7 @@ class Plugin:
             news=self._out(new), old_inputs=self._out(old), timeout=timeout, ignoreChanges=list(ignore),
             preview=preview,
         )  # fmt: skip
-        answer = await self._call("Update", request, urn_, seconds=_patience(timeout))
+        answer = await self._call("Update", request, urn_, seconds=_patience(timeout), given=(new, new))
         return await self._in(answer.properties, new)
 
     async def delete(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float) -> None:
@@ -165,13 +165,17 @@ class Plugin:
     async def read(self, urn_: str, id_: str, *, inputs: Props, outputs: Props, timeout: float = 0.0) -> Read:
         """What is there now. With an empty ID: whatever the provider finds for this URN and these inputs.
 
-        Providers hear how long a read may take, and few keep to it; so it holds here too, to the second.
+        Providers hear how long a read may take, and few keep to it; so it holds here too, to the second. One that has
+        no configuration yet (a preview) is not asked: it would look in the wrong place.
         """
+        if not self.configured:
+            return Read(id_, inputs, {})
         request = provider_pb2.ReadRequest(
             id=id_, urn=urn_, name=urn.name_of(urn_), type=urn.type_of(urn_),
             properties=self._out(outputs), inputs=self._out(inputs), timeout=timeout,
         )  # fmt: skip
-        answer = await self._call("Read", request, urn_, seconds=timeout or limits.ENGINE_PLUGIN_CALL_SECONDS)
+        patience = timeout or limits.ENGINE_PLUGIN_CALL_SECONDS
+        answer = await self._call("Read", request, urn_, seconds=patience, given=(inputs, outputs))
         found = wire.decode(answer.inputs) if answer.HasField("inputs") else inputs
         return Read(answer.id, wire.keep_secret(found, inputs), await self._in(answer.properties, outputs))
 
@@ -215,14 +219,19 @@ class Plugin:
 
     async def _call(
         self, method: str, request: Any, urn_: str, *, seconds: float | None = limits.ENGINE_PLUGIN_CALL_SECONDS,
-        optional: bool = False,
+        optional: bool = False, given: tuple[Props, Props] = ({}, {}),
     ) -> Any:  # fmt: skip
+        """`given`: inputs and outputs whose secrets stay secret in what is half made."""
         try:
             return await getattr(self._stub, method)(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             if optional and error.code() == grpc.StatusCode.UNIMPLEMENTED:
                 return None
-            raise self._translate(error, method, urn_) from error
+            failure = self._translate(error, method, urn_)
+            if isinstance(failure, HalfMade) and not self._secrets:
+                failure.inputs = wire.keep_secret(failure.inputs, given[0])
+                failure.outputs = wire.keep_secret(failure.outputs, given[1])
+            raise failure from error
 
     def _translate(self, error: grpc.aio.AioRpcError, method: str, urn_: str) -> Exception:
         if (half := _half_made(error, urn_)) is not None:

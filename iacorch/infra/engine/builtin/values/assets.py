@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import http.client
 import io
 import os
 import posixpath
@@ -20,6 +21,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
@@ -71,7 +73,7 @@ def _hashed(value: Any, folder: Path, where: str) -> Any:
         digest = hashlib.sha256()
         for chunk in chunks:
             digest.update(chunk)
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, _Unreadable) as error:
+    except _FAULTS as error:
         kind = "asset" if signature == wire.ASSET else "archive"
         raise ResourceFailed(f"the {kind} {_words(value)} cannot be read: {_reason(error)}", urn=where) from error
     return {**value, "hash": digest.hexdigest()}
@@ -79,6 +81,13 @@ def _hashed(value: Any, folder: Path, where: str) -> Any:
 
 class _Unreadable(Exception):
     """What is there is not what such a thing must be."""
+
+
+#: What opening and reading somebody's files and addresses may end in; RuntimeError is zipfile's of encrypted members.
+_FAULTS: Final = (
+    OSError, EOFError, RuntimeError, zlib.error, tarfile.TarError, zipfile.BadZipFile, http.client.HTTPException,
+    _Unreadable,
+)  # fmt: skip
 
 
 def _reason(error: Exception) -> str:
