@@ -69,9 +69,7 @@ class Deployment:
         return await self.execution.apart(self._register(wanted))
 
     async def _register(self, wanted: Registration) -> Registered:
-        if wanted.urn in self.seen:
-            raise ResourceFailed("another resource of the same type and name is registered already", urn=wanted.urn)
-        self.seen.add(wanted.urn)
+        self._see(wanted.urn)
         steps.check_paths(wanted)
         old = await self._old(wanted)
         in_ = self.seen - self.untouched - {wanted.urn}
@@ -129,11 +127,16 @@ class Deployment:
         return await self.execution.apart(self._read(wanted))
 
     async def _read(self, wanted: Resource) -> Resource:
-        if wanted.urn in self.seen:
-            raise ResourceFailed("another resource of the same type and name is registered already", urn=wanted.urn)
-        self.seen.add(wanted.urn)
+        self._see(wanted.urn)
         operations = await self.providers.serving(wanted.provider)
         return await self.existing.look(wanted, operations, self.recorder.find_old(wanted.urn))
+
+    def _see(self, urn_: str) -> None:
+        if (other := self._now.get(urn_)) is not None:
+            raise ResourceFailed(f"{other} has it as an alias, and is what it was", urn=urn_)
+        if urn_ in self.seen:
+            raise ResourceFailed("another resource of the same type and name is registered already", urn=urn_)
+        self.seen.add(urn_)
 
     # What to ask before deciding
 
