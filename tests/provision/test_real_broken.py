@@ -15,7 +15,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import StateReason
 
 from iacorch.api import objects
-from iacorch.api.catalogue import DEPLOYMENT, MACHINE_CLASS, NODE_CLAIM, NODE_POOL
+from iacorch.api.catalogue import DEPLOYMENT, MACHINE_CLASS, NODE_POOL
 from iacorch.client.config import read_kubeconfig
 from iacorch.client.http import HttpClient
 from tests.infra.machines.ec2_machines import debian, tell_address
@@ -68,9 +68,3 @@ async def test_an_instance_that_ec2_takes_away_again_is_not_waited_for(
             assert (refused["capacityType"], refused["reason"]) == ("spot", "NeverBooted")
             assert "Internal error on launch" in refused["message"], refused
             assert breaking.broken in refused["message"]
-
-            async def is_over() -> bool:
-                return not (await client.list(NODE_CLAIM)).items and server.living == 0
-
-            await client.delete(NODE_POOL, "", "burst")
-            await until(is_over, "everything is given back", process)
