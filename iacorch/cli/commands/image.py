@@ -54,7 +54,7 @@ def build(folder: Path, name: str, arguments: tuple[str, ...], labels: tuple[str
 
     The argument BASE of the Dockerfile is the local Debian base. Without a tag the content's digest is the tag.
     """
-    repository, _, tag = name.partition(":")
+    repository, tag = parted(name)
     built = builder.build(
         folder,
         repository,
@@ -104,6 +104,12 @@ def load_command(target: Target, images: tuple[str, ...], names: str) -> None:
     done = asyncio.run(run())
     loaded = sum(1 for loading in done if loading.copied)
     click.echo(f"{', '.join(images)}: loaded onto {loaded} nodes, {len(done) - loaded} had it")
+
+
+def parted(name: str) -> tuple[str, str]:
+    """Repository and tag ("" for none); the colon before a registry's port is no tag's."""
+    repository, colon, tag = name.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (name, "")
 
 
 def _pairs(words: tuple[str, ...], option: str) -> dict[str, str]:

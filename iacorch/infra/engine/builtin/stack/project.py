@@ -76,12 +76,12 @@ def full_key(project: str, key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StackConfig:
-    """`Pulumi.STACK.yaml`. `values` have full keys; `rest` is what this engine keeps but does not read."""
+    """`Pulumi.STACK.yaml` of a project. `values` have full keys; what is not read here stays in the file as it is."""
 
     path: Path
+    project: str
     salt: str = ""
     values: Mapping[str, ConfigValue] = field(default_factory=dict)
-    rest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def has_secrets(self) -> bool:
@@ -93,13 +93,14 @@ class StackConfig:
         return replace(self, values=values if value is None else values | {key: value})
 
     def save(self) -> None:
-        """Write the file, whole or not at all."""
-        document: dict[str, Any] = dict(self.rest)
-        if self.salt:
-            document["encryptionsalt"] = self.salt
-        if self.values:
-            document["config"] = {key: _yaml_value(value) for key, value in sorted(self.values.items())}
-        text = yaml.safe_dump(document, sort_keys=False) if document else ""
+        """Write the file, whole or not at all, with a person's comments and order."""
+        from iacorch.infra.engine.builtin.stack.edit import edited  # few commands write, and it takes 25 ms
+
+        there = _values(self.project, _read(self.path, required=False), self.path)
+        gone: dict[str, Any] = dict.fromkeys(there.keys() - self.values.keys())
+        new = {key: _yaml_value(value) for key, value in self.values.items() if there.get(key) != value}
+        before = self.path.read_text() if self.path.exists() else ""
+        text = edited(before, salt=self.salt, changes=gone | new, full_key=lambda key: full_key(self.project, key))
         write(self.path, text.encode(), mode=0o644)
 
     def resolved(self, project: Project, cipher: Cipher) -> tuple[dict[str, str], frozenset[str]]:
@@ -137,12 +138,15 @@ def load_stack_config(project: Project, stack: str) -> StackConfig:
             raise Unsupported(f"`{unknown}` in a stack's configuration", where=str(path))
     if (provider := document.get("secretsprovider")) not in (None, "", "passphrase"):
         raise Unsupported(f"the secrets provider {provider!r}", where=str(path))
+    salt = str(document.get("encryptionsalt") or "")
+    return StackConfig(path, project.name, salt, _values(project.name, document, path))
+
+
+def _values(project: str, document: Mapping[str, Any], path: Path) -> dict[str, ConfigValue]:
     config = document.get("config") or {}
     if not isinstance(config, dict):
         raise ProjectInvalid(f"{path}: the field `config` is {type(config).__name__}, expected a mapping")
-    values = {full_key(project.name, str(key)): _config_value(value) for key, value in config.items()}
-    rest = {key: value for key, value in document.items() if key not in ("config", "encryptionsalt")}
-    return StackConfig(path, str(document.get("encryptionsalt") or ""), values, rest)
+    return {full_key(project, str(key)): _config_value(value) for key, value in config.items()}
 
 
 def _config_value(value: Any) -> ConfigValue:
