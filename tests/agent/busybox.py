@@ -65,7 +65,9 @@ def _binary() -> bytes:
             done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=120)
             if done.returncode:
                 pytest.skip(f"busybox-static cannot be had: {done.stderr.decode(errors='replace')[-200:]}")
-        return (Path(folder) / "bin/busybox").read_bytes()
+        # In Debian 13's package everything is under usr.
+        here = next(path for name in ("bin", "usr/bin") if (path := Path(folder, name, "busybox")).is_file())
+        return here.read_bytes()
 
 
 def _layer() -> bytes:
